@@ -1,0 +1,185 @@
+//! Injected time.
+//!
+//! Invariant: every time the program reads comes from a [`Clock`], so that a test owns it; clippy refuses the others.
+//! Times are whole microseconds, the finest both databases keep, so that a value written and read back is equal.
+//!
+//! Deliberately absent: time zones (everything is UTC) and sleeping (timers belong to the runtime).
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+
+/// A point in time, UTC, in whole microseconds.
+pub type Timestamp = DateTime<Utc>;
+
+/// Where the time comes from. Cheap to clone; clones of a fake clock share one time.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    /// Microseconds since the Unix epoch.
+    Fake(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The time of the operating system.
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands still at `start` until it is moved.
+    pub fn fake(start: Timestamp) -> Self {
+        Self(Source::Fake(Arc::new(AtomicI64::new(micros(start)))))
+    }
+
+    /// The current time.
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System => system_now(),
+            Source::Fake(time) => from_micros(time.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a fake clock forward. The system clock stays as it is.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Fake(time) = &self.0 {
+            let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+            let moved = time.load(Ordering::SeqCst).saturating_add(by);
+            time.store(moved, Ordering::SeqCst);
+        }
+    }
+
+    /// Moves a fake clock to `to`, which may be in its past. The system clock stays as it is.
+    pub fn set(&self, to: Timestamp) {
+        if let Source::Fake(time) = &self.0 {
+            time.store(micros(to), Ordering::SeqCst);
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the clock that everything else is sent to"
+)]
+fn system_now() -> Timestamp {
+    Utc::now().trunc_subsecs(6)
+}
+
+/// Microseconds since the Unix epoch, rounded down.
+pub fn micros(at: Timestamp) -> i64 {
+    at.timestamp_micros()
+}
+
+/// The time that many microseconds after the Unix epoch; clamped to the years chrono can name (±262,000).
+pub fn from_micros(micros: i64) -> Timestamp {
+    let edge = if micros < 0 {
+        Timestamp::MIN_UTC
+    } else {
+        Timestamp::MAX_UTC
+    };
+    Timestamp::from_timestamp_micros(micros).unwrap_or_else(|| edge.trunc_subsecs(6))
+}
+
+/// The wire form of a time: RFC 3339 with six decimals and `Z`, such as `2025-01-02T03:04:05.000006Z`.
+pub fn rfc3339(at: Timestamp) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// `#[serde(with = "polity_kernel::clock::rfc3339")]`: the wire form of a time field.
+///
+/// Any RFC 3339 offset is read; what is finer than a microsecond is dropped.
+pub mod rfc3339 {
+    use chrono::SubsecRound;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Timestamp, rfc3339};
+
+    /// Writes the wire form.
+    pub fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&rfc3339(*at))
+    }
+
+    /// Reads an RFC 3339 time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        Timestamp::deserialize(from).map(|at| at.trunc_subsecs(6))
+    }
+
+    /// The same for an optional field: `null` is `None`. Add `#[serde(default)]` where the field may be missing.
+    pub mod option {
+        use super::{Deserialize, Deserializer, Serializer, SubsecRound, Timestamp, rfc3339};
+
+        /// Writes the wire form or `null`.
+        pub fn serialize<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+            match at {
+                Some(at) => to.serialize_some(&rfc3339(*at)),
+                None => to.serialize_none(),
+            }
+        }
+
+        /// Reads an RFC 3339 time or `null`.
+        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+            Ok(Option::<Timestamp>::deserialize(from)?.map(|at| at.trunc_subsecs(6)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fake_clock_moves_only_when_told_and_all_clones_move() {
+        let start = from_micros(1_700_000_000_000_001);
+        let clock = Clock::fake(start);
+        let other = clock.clone();
+        assert_eq!(other.now(), start);
+        clock.advance(Duration::from_micros(5));
+        assert_eq!(micros(other.now()), 1_700_000_000_000_006);
+        other.set(start);
+        assert_eq!(clock.now(), start);
+    }
+
+    #[test]
+    fn the_system_clock_gives_whole_microseconds_and_cannot_be_moved() {
+        let clock = Clock::system();
+        let before = clock.now();
+        clock.set(from_micros(0));
+        clock.advance(Duration::from_secs(1_000_000));
+        let after = clock.now();
+        assert_eq!(after.timestamp_subsec_nanos() % 1_000, 0);
+        assert!((after - before).num_seconds() < 1_000);
+        assert!(micros(after) > 1_000_000_000_000_000);
+    }
+
+    #[test]
+    fn microseconds_out_of_range_are_clamped() {
+        assert!(from_micros(i64::MAX) > from_micros(0));
+        assert!(from_micros(i64::MIN) < from_micros(0));
+        assert_eq!(micros(from_micros(-1)), -1);
+    }
+
+    #[test]
+    fn the_wire_form_has_six_decimals_and_reads_any_offset() {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Body {
+            #[serde(with = "rfc3339")]
+            at: Timestamp,
+            #[serde(default, with = "rfc3339::option")]
+            ended_at: Option<Timestamp>,
+        }
+        let body: Body = serde_json::from_str(r#"{"at":"2025-01-02T04:04:05.0000069+01:00"}"#).unwrap();
+        assert_eq!(
+            serde_json::to_string(&body).unwrap(),
+            r#"{"at":"2025-01-02T03:04:05.000006Z","ended_at":null}"#
+        );
+        let body: Body =
+            serde_json::from_str(r#"{"at":"2025-01-02T03:04:05Z","ended_at":"2025-01-02T03:04:05Z"}"#).unwrap();
+        assert_eq!(body.ended_at, Some(body.at));
+    }
+}

@@ -1,0 +1,65 @@
+//! Cursors: where a page ended, as a text that means nothing to anybody else.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+
+/// Where a page ended, in a list ordered by a moment and then by an id: both are needed, since moments repeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// The moment of the last row.
+    pub at: DateTime<Utc>,
+    /// The id of the last row.
+    pub id: String,
+}
+
+/// The text is not a cursor that this program gave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor of this list; leave it out to start from the beginning")]
+pub struct CursorError;
+
+/// Longer texts are refused before anything is decoded.
+const LONGEST: usize = 512;
+
+impl Cursor {
+    /// The cursor as a text for the client.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(format!("{}.{}", self.at.timestamp_micros(), self.id))
+    }
+
+    /// The cursor a client sent back.
+    ///
+    /// # Errors
+    /// If it is not one. A cursor is no secret and proves nothing: it only says where to go on.
+    pub fn decode(text: &str) -> Result<Self, CursorError> {
+        if text.len() > LONGEST {
+            return Err(CursorError);
+        }
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
+        let text = String::from_utf8(bytes).map_err(|_| CursorError)?;
+        let (at, id) = text.split_once('.').ok_or(CursorError)?;
+        let at = DateTime::from_timestamp_micros(at.parse().map_err(|_| CursorError)?).ok_or(CursorError)?;
+        if id.contains('\0') {
+            return Err(CursorError);
+        }
+        Ok(Self { at, id: id.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(micros in -1_000_000_000_000_000i64..4_000_000_000_000_000, id in "[a-z0-9_.]{1,60}") {
+            let cursor = Cursor { at: DateTime::from_timestamp_micros(micros).unwrap(), id };
+            proptest::prop_assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,600}") {
+            drop(Cursor::decode(&text));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What a handler takes beside its guard, state and body.
+
+use std::net::{IpAddr, SocketAddr};
+
+use aide::{OperationInput, generate::GenContext, openapi};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts, RawPathParams};
+use garde::Validate;
+use http::{header, request::Parts};
+use serde::de::DeserializeOwned;
+
+use super::{FieldError, Problem, codes, validate};
+use crate::Ctx;
+
+/// The parameters of the path.
+#[derive(Debug, Clone, Copy)]
+pub struct Path<T>(pub T);
+
+#[expect(clippy::disallowed_types, reason = "this is the wrapper that replaces axum's type")]
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let raw = RawPathParams::from_request_parts(parts, state).await.map_err(|_| not_text())?;
+        if raw.iter().any(|(_, value)| value.contains('\0')) {
+            return Err(not_text());
+        }
+        let axum::extract::Path(value) = axum::extract::Path::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| Problem::new(codes::NOT_FOUND, format!("The path is not valid: {rejection}")))?;
+        Ok(Self(value))
+    }
+}
+
+fn not_text() -> Problem {
+    Problem::validation(vec![FieldError::new("path", &[], "The path must be percent-encoded UTF-8 without U+0000", "path_invalid")])
+}
+
+#[expect(clippy::disallowed_types, reason = "axum's type is named for its documentation only")]
+impl<T: schemars::JsonSchema> OperationInput for Path<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut openapi::Operation) {
+        <axum::extract::Path<T> as OperationInput>::operation_input(ctx, operation);
+    }
+}
+
+/// The parameters of the query, parsed and validated.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Validate<Context = ()>> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        if let Some((name, _)) = pairs.clone().find(|(name, value)| name.contains('\0') || value.contains('\0')) {
+            let name = name.replace('\0', "");
+            let error = FieldError::new("query", &[&name], "The character U+0000 is not allowed in text", "nul_not_allowed");
+            return Err(Problem::validation(vec![error]));
+        }
+        let value: T = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs)).map_err(|error| {
+            let path: Vec<String> = error.path().iter().map(ToString::to_string).filter(|part| part != "?").collect();
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            Problem::validation(vec![validate::located("query", &path, &error.inner().to_string())])
+        })?;
+        validate::check("query", &value)?;
+        Ok(Self(value))
+    }
+}
+
+#[expect(clippy::disallowed_types, reason = "axum's type is named for its documentation only")]
+impl<T: schemars::JsonSchema> OperationInput for Query<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut openapi::Operation) {
+        <axum::extract::Query<T> as OperationInput>::operation_input(ctx, operation);
+    }
+}
+
+/// The address of the client: the peer's, or, behind trusted proxies, the last one that none of them vouches for.
+///
+/// An IPv4 address mapped into IPv6 is the IPv4 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientIp(pub IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientIp
+where
+    Ctx: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self::of(parts, &Ctx::from_ref(state).http().trusted_proxies))
+    }
+}
+
+impl OperationInput for ClientIp {}
+
+impl ClientIp {
+    fn of(parts: &Parts, trusted: &[ipnet::IpNet]) -> Self {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let mut client = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip()).to_canonical();
+        let is_trusted = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
+        let forwarded = parts.headers.get_all("x-forwarded-for");
+        let chain: Vec<&str> = forwarded.iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).collect();
+        for hop in chain.iter().rev().take(16) {
+            if !is_trusted(client) {
+                break;
+            }
+            let Ok(ip) = hop.trim().parse::<IpAddr>() else { break };
+            client = ip.to_canonical();
+        }
+        Self(client)
+    }
+}
+
+/// What the client says it is; at most 256 characters, empty if it says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserAgent(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for UserAgent {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let text = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Ok(Self(text.chars().take(256).collect()))
+    }
+}
+
+impl OperationInput for UserAgent {}

@@ -1,0 +1,166 @@
+//! `Idempotency-Key`: an operation that creates or charges happens once, however often it is asked for.
+//!
+//! The record is written in the transaction of the effect: (key, caller, route, hash of the body) with the sealed answer. A
+//! repeated request gets the same answer; the same key with another body is refused. A record lives a day.
+
+use aide::{OperationInput, generate::GenContext, openapi};
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRef, FromRequest, MatchedPath, Request},
+    response::{IntoResponse, Response},
+};
+use http::header;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Json, Problem, codes};
+use crate::{
+    Ctx, caller,
+    db::{Result as DbResult, Tx},
+    secret::{Sealed, SealedColumn},
+};
+
+/// The column of the sealed answers.
+pub const ANSWERS: SealedColumn = SealedColumn { table: "idempotency", id: "key_hash", column: "answer" };
+
+/// The longest key, in characters.
+const LONGEST: usize = 255;
+
+/// A JSON body and the idempotency key it came with. Stands in the place of [`Json`], last among a handler's arguments.
+#[derive(Debug)]
+pub struct Idempotency<T> {
+    /// The body.
+    pub body: T,
+    key: Option<Key>,
+}
+
+/// What a request is recognised by: everything about the caller, the route and the key, and apart from it the body.
+#[derive(Debug, Clone)]
+pub struct Key {
+    key_hash: String,
+    body_hash: String,
+}
+
+impl<S, T> FromRequest<S> for Idempotency<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + garde::Validate<Context = ()>,
+    Ctx: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let ctx = Ctx::from_ref(state);
+        let Some(name) = given(&request)? else {
+            let Json(body) = Json::from_request(request, state).await?;
+            return Ok(Self { body, key: None });
+        };
+        let caller = caller::identify(&ctx, request.headers()).await?.map_or_else(String::new, |caller| caller.label());
+        let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+        let scope = format!("{caller}\0{}\0{route}\0{name}", request.method());
+        let (parts, body) = request.into_parts();
+        let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state)
+            .await
+            .map_err(|_| Problem::new(codes::PAYLOAD_TOO_LARGE, "The body is larger than this operation takes."))?;
+        let key_hash = ctx.secrets.hash("idempotency.key", &scope).as_str().to_owned();
+        let body_hash = ctx.secrets.hash("idempotency.body", &String::from_utf8_lossy(&bytes)).as_str().to_owned();
+        let Json(body) = Json::from_request(Request::from_parts(parts, Body::from(bytes)), state).await?;
+        Ok(Self { body, key: Some(Key { key_hash, body_hash }) })
+    }
+}
+
+fn given(request: &Request) -> Result<Option<String>, Problem> {
+    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(name) if !name.is_empty() && name.len() <= LONGEST => Ok(Some(name.to_owned())),
+        _ => Err(Problem::new(codes::BAD_REQUEST, "Idempotency-Key must be 1 to 255 printable ASCII characters.")),
+    }
+}
+
+impl<T> Idempotency<T> {
+    /// The body, and the key for [`Key::replay`] and [`Key::keep`].
+    pub fn into_parts(self) -> (T, Option<Key>) {
+        (self.body, self.key)
+    }
+}
+
+/// What [`replay`] found: the answer to give again.
+pub struct Replayed(Vec<u8>, u16);
+
+impl IntoResponse for Replayed {
+    fn into_response(self) -> Response {
+        let status = http::StatusCode::from_u16(self.1).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+    }
+}
+
+/// The answer of an earlier request with this key, if there was one. Call it first in the transaction of the effect: two
+/// requests with one key pass it one after the other.
+///
+/// # Errors
+/// 422 if the earlier request had another body.
+pub async fn replay(ctx: &Ctx, tx: &mut Tx, key: Option<&Key>) -> Result<Option<Replayed>, Problem> {
+    let Some(key) = key else { return Ok(None) };
+    tx.lock("idempotency", &key.key_hash).await?;
+    let row = tx
+        .sql("select body_hash, status, answer from idempotency where key_hash = $1")
+        .bind(&key.key_hash)
+        .optional::<(String, i32, Sealed)>()
+        .await?;
+    let Some((body_hash, status, answer)) = row else { return Ok(None) };
+    if body_hash != key.body_hash {
+        return Err(Problem::new(codes::IDEMPOTENCY_MISMATCH, "This Idempotency-Key was used with another body; use a new key."));
+    }
+    let answer = ctx.secrets.open_sealed(ANSWERS, &key.key_hash, &answer)?;
+    Ok(Some(Replayed(answer.to_vec(), u16::try_from(status).unwrap_or(200))))
+}
+
+/// Keeps the answer, in the transaction of the effect.
+///
+/// # Errors
+/// What the database says.
+pub async fn keep<T: Serialize + Sync>(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    key: Option<&Key>,
+    status: u16,
+    answer: &T,
+) -> DbResult<()> {
+    let Some(key) = key else { return Ok(()) };
+    let answer = serde_json::to_vec(answer).unwrap_or_default();
+    let sealed = ctx.secrets.seal(ANSWERS, &key.key_hash, &answer);
+    let now = ctx.clock.now();
+    tx.sql("insert into idempotency (key_hash, body_hash, status, answer, created_at) values ($1, $2, $3, $4, $5)")
+        .bind(&key.key_hash)
+        .bind(&key.body_hash)
+        .bind(&i32::from(status))
+        .bind(&sealed)
+        .bind(&now)
+        .execute()
+        .await?;
+    Ok(())
+}
+
+impl<T: schemars::JsonSchema> OperationInput for Idempotency<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut openapi::Operation) {
+        Json::<T>::operation_input(ctx, operation);
+        let description = "Makes a repeated request safe: the same key and body give the first answer again for a day.";
+        let schema = ctx.schema.subschema_for::<String>();
+        let data = openapi::ParameterData {
+            name: "Idempotency-Key".to_owned(),
+            description: Some(description.to_owned()),
+            required: false,
+            deprecated: None,
+            format: openapi::ParameterSchemaOrContent::Schema(openapi::SchemaObject {
+                json_schema: schema,
+                example: None,
+                external_docs: None,
+            }),
+            example: None,
+            examples: indexmap::IndexMap::default(),
+            explode: None,
+            extensions: indexmap::IndexMap::default(),
+        };
+        let header = openapi::Parameter::Header { parameter_data: data, style: openapi::HeaderStyle::Simple };
+        operation.parameters.push(openapi::ReferenceOr::Item(header));
+    }
+}

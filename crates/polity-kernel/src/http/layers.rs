@@ -1,0 +1,184 @@
+//! What happens around every request, from the outside in: an id, a log line and a figure; the body of a problem; CORS and
+//! compression; an end to panics and to waiting; a limit to the body.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer};
+use tracing::Instrument;
+
+use super::{Problem, codes};
+use crate::{Ctx, observe};
+
+/// How Polity listens, and what it takes from a client.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpSettings {
+    /// The address to listen on.
+    pub host: String,
+    /// The port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// How long a request may take, in milliseconds; after that it is answered 504.
+    pub timeout_ms: u64,
+    /// How long a client may take to send the head of a request, in milliseconds.
+    pub header_timeout_ms: u64,
+    /// The largest body of a request, in bytes.
+    pub max_body_bytes: usize,
+    /// How long running requests may go on after the program was asked to stop, in milliseconds.
+    pub drain_ms: u64,
+    /// How many connections may be open at once.
+    pub max_connections: u32,
+    /// Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`.
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Origins of browsers that may call the API, such as `https://app.example.com`; none by default.
+    pub cors_origins: Vec<String>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 8080,
+            timeout_ms: 30_000,
+            header_timeout_ms: 10_000,
+            max_body_bytes: 1 << 20,
+            drain_ms: 20_000,
+            max_connections: 10_000,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+/// The id of a request: the client's `X-Request-Id` if it is one, else a new one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(pub String);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Puts the layers around `router`.
+#[must_use]
+pub fn wrap(router: Router, ctx: &Ctx) -> Router {
+    let settings = ctx.http();
+    router
+        .fallback(async || Problem::new(codes::NOT_FOUND, "There is nothing at this path; /docs lists what there is."))
+        .method_not_allowed_fallback(async || {
+            Problem::new(codes::METHOD_NOT_ALLOWED, "This path does not take this method; /docs lists what it takes.")
+        })
+        .layer(DefaultBodyLimit::max(settings.max_body_bytes))
+        .layer(middleware::from_fn_with_state(Duration::from_millis(settings.timeout_ms), limit_time))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CompressionLayer::new())
+        .layer(cors(&settings.cors_origins))
+        .layer(middleware::from_fn_with_state(ctx.clone(), outermost))
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            HeaderName::from_static("idempotency-key"),
+            REQUEST_ID,
+        ])
+        .expose_headers([REQUEST_ID, header::ETAG, header::RETRY_AFTER])
+        .max_age(Duration::from_secs(3600))
+}
+
+async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    let slow = || Problem::new(codes::TIMEOUT, "The request took too long and was given up; it may be tried again.");
+    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| slow().into_response())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Problem::internal(&format!("a handler panicked: {}", text.unwrap_or("?"))).into_response()
+}
+
+/// Gives the request its id, its span and its log line, and a problem its body.
+async fn outermost(State(ctx): State<Ctx>, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = request_id(&request, &ctx);
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let span = observe::request_span(&id, &method, route.as_deref());
+    let mut response = async {
+        let mut response = next.run(request).await;
+        if let Some(problem) = take_problem(&mut response) {
+            response = problem.finish(&id, ctx.clock.now());
+        }
+        let took = begun.elapsed();
+        let status = response.status().as_u16();
+        observe::record_request("http", &method, route.as_deref(), status, took);
+        tracing::info!(http.status = status, http.ms = took.as_secs_f64() * 1000.0, "answered");
+        response
+    }
+    .instrument(span)
+    .await;
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    harden(&mut response);
+    response
+}
+
+/// A problem waits for its body in an extension. An error that has none came from below the handlers.
+fn take_problem(response: &mut Response) -> Option<Problem> {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        return Some(problem.with_headers(response.headers().iter().filter(|(name, _)| keeps(name)).map(|(n, v)| (n.clone(), v.clone())).collect()));
+    }
+    match response.status() {
+        StatusCode::PAYLOAD_TOO_LARGE if response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/")) => {
+            Some(Problem::new(codes::PAYLOAD_TOO_LARGE, "The body is larger than this operation takes."))
+        }
+        _ => None,
+    }
+}
+
+/// Headers that an inner layer put on a problem and that stay.
+fn keeps(name: &HeaderName) -> bool {
+    *name == header::SET_COOKIE || *name == header::VARY || *name == header::ALLOW || name.as_str().starts_with("access-control-")
+}
+
+fn request_id(request: &Request, ctx: &Ctx) -> String {
+    let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    match given {
+        Some(id) if (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) => {
+            id.to_owned()
+        }
+        _ => ctx.ids.new_id("req_"),
+    }
+}
+
+/// Answers are for the client who asked: no cache keeps them, no browser guesses at them, no page frames them.
+fn harden(response: &mut Response) {
+    let defaults = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    for (name, value) in defaults {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+}

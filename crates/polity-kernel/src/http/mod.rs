@@ -1,0 +1,35 @@
+//! HTTP: what every operation of the API has in common.
+//!
+//! A handler is an `async fn` that takes, in order, its guard, its state, path, query and body, and carries
+//! `#[operation]`. A service lists its operations in a [`Routes`]; the server mounts them all. The handler's types are the
+//! source of the OpenAPI document; [`Problem`] is the one shape of an error.
+//!
+//! Invariants: every operation names a guard, [`crate::caller::Public`] included, or the program does not start; every body
+//! is limited; every request has an id and an end; what is unexpected answers 500 with nothing internal in it.
+
+mod docs;
+mod extract;
+mod idempotency;
+mod json;
+mod layers;
+mod openapi;
+mod operation;
+mod problem;
+mod server;
+mod validate;
+
+pub use axum::extract::{FromRef, State};
+pub use extract::{ClientIp, Path, Query, UserAgent};
+pub use idempotency::{ANSWERS, Idempotency, Key as IdempotencyKey, keep, replay};
+pub use json::Json;
+pub use layers::{HttpSettings, RequestId, wrap};
+pub use openapi::{Described, document};
+pub use operation::{Doc, Operation, Routes};
+pub use problem::{ErrorCode, FieldError, Problem, codes};
+pub use server::{Drain, serve};
+pub use validate::{check, email};
+
+pub(crate) use docs::{page as docs_page, script as docs_script, style as docs_style};
+
+/// What a handler answers: a body, or a problem.
+pub type Result<T, E = Problem> = std::result::Result<T, E>;

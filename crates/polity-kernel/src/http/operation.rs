@@ -1,0 +1,168 @@
+//! Operations and routes: a handler with its documentation, and a service's table of them.
+
+use aide::{
+    OperationInput, OperationOutput,
+    generate::in_context,
+    openapi::{self, ReferenceOr},
+    operation::OperationHandler,
+};
+use axum::{
+    Router,
+    handler::Handler,
+    routing::{MethodFilter, MethodRouter, on},
+};
+
+use super::{ErrorCode, codes, openapi::Described, problem};
+
+/// What the `operation` attribute read from a handler.
+#[derive(Debug, Clone, Copy)]
+pub struct Doc {
+    /// `service.verb`.
+    pub id: &'static str,
+    /// The first line of the doc comment.
+    pub summary: &'static str,
+    /// The rest of it.
+    pub description: &'static str,
+    /// The status of success.
+    pub status: u16,
+    /// The codes it may answer beside the common ones.
+    pub errors: &'static [ErrorCode],
+}
+
+/// A handler and its documentation, not yet at a path.
+pub struct Operation<S> {
+    doc: openapi::Operation,
+    route: Box<dyn Fn(MethodFilter) -> MethodRouter<S>>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Operation<S> {
+    /// What `#[operation]` expands to.
+    pub fn new<H, I, O, T>(doc: Doc, handler: H) -> Self
+    where
+        H: Handler<T, S> + OperationHandler<I, O> + Clone,
+        I: OperationInput,
+        O: OperationOutput,
+        T: 'static,
+    {
+        let mut described = openapi::Operation {
+            operation_id: Some(doc.id.to_owned()),
+            summary: Some(doc.summary.to_owned()),
+            description: (!doc.description.is_empty()).then(|| doc.description.to_owned()),
+            ..Default::default()
+        };
+        in_context(|ctx| {
+            I::operation_input(ctx, &mut described);
+            let mut responses = openapi::Responses::default();
+            if let Some(response) = O::operation_response(ctx, &mut described) {
+                responses.responses.insert(openapi::StatusCode::Code(doc.status), ReferenceOr::Item(response));
+            }
+            for (status, text) in by_status(&doc, &described) {
+                let response = problem::response(ctx, &text);
+                responses.responses.insert(openapi::StatusCode::Code(status), ReferenceOr::Item(response));
+            }
+            described.responses = Some(responses);
+        });
+        Self { doc: described, route: Box::new(move |method| on(method, handler.clone())) }
+    }
+
+    /// The same operation under another id: for an alias, or for one that every service has.
+    #[must_use]
+    pub fn named(mut self, id: impl Into<String>) -> Self {
+        self.doc.operation_id = Some(id.into());
+        self
+    }
+}
+
+/// The problems an operation may answer: its own, and those its shape brings with it.
+fn by_status(doc: &Doc, described: &openapi::Operation) -> Vec<(u16, String)> {
+    let mut all: Vec<ErrorCode> = doc.errors.to_vec();
+    all.extend([codes::INTERNAL, codes::UNAVAILABLE, codes::TIMEOUT]);
+    if !described.security.is_empty() {
+        all.push(codes::UNAUTHENTICATED);
+    }
+    if described.request_body.is_some() {
+        all.extend([
+            codes::VALIDATION_FAILED,
+            codes::MALFORMED_JSON,
+            codes::PAYLOAD_TOO_LARGE,
+            codes::UNSUPPORTED_MEDIA_TYPE,
+        ]);
+    } else if !described.parameters.is_empty() {
+        all.push(codes::VALIDATION_FAILED);
+    }
+    let mut out: Vec<(u16, String)> = Vec::new();
+    for code in all {
+        match out.iter_mut().find(|(status, _)| *status == code.status) {
+            Some((_, text)) if text.contains(code.code) => {}
+            Some((_, text)) => *text = format!("{text}; `{}`: {}", code.code, code.title),
+            None => out.push((code.status, format!("`{}`: {}", code.code, code.title))),
+        }
+    }
+    out
+}
+
+/// A service's operations and where they are.
+pub struct Routes<S> {
+    tag: &'static str,
+    router: Router<S>,
+    described: Vec<Described>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// An empty table; `tag` groups the operations in the documentation.
+    #[must_use]
+    pub fn new(tag: &'static str) -> Self {
+        Self { tag, router: Router::new(), described: Vec::new() }
+    }
+
+    /// `GET`.
+    #[must_use]
+    pub fn get(self, path: impl Into<String>, operation: Operation<S>) -> Self {
+        self.add("get", MethodFilter::GET, path, operation)
+    }
+
+    /// `POST`.
+    #[must_use]
+    pub fn post(self, path: impl Into<String>, operation: Operation<S>) -> Self {
+        self.add("post", MethodFilter::POST, path, operation)
+    }
+
+    /// `PUT`.
+    #[must_use]
+    pub fn put(self, path: impl Into<String>, operation: Operation<S>) -> Self {
+        self.add("put", MethodFilter::PUT, path, operation)
+    }
+
+    /// `PATCH`.
+    #[must_use]
+    pub fn patch(self, path: impl Into<String>, operation: Operation<S>) -> Self {
+        self.add("patch", MethodFilter::PATCH, path, operation)
+    }
+
+    /// `DELETE`.
+    #[must_use]
+    pub fn delete(self, path: impl Into<String>, operation: Operation<S>) -> Self {
+        self.add("delete", MethodFilter::DELETE, path, operation)
+    }
+
+    fn add(mut self, method: &'static str, filter: MethodFilter, path: impl Into<String>, operation: Operation<S>) -> Self {
+        let path = path.into();
+        let mut doc = operation.doc;
+        doc.tags.push(self.tag.to_owned());
+        self.router = self.router.route(&path, (operation.route)(filter));
+        self.described.push(Described { method, path, operation: doc });
+        self
+    }
+
+    /// The router, ready to be merged with others, and what it answers.
+    #[must_use]
+    pub fn mount(self, state: S) -> (Router, Vec<Described>) {
+        (self.router.with_state(state), self.described)
+    }
+
+    /// What it answers, without a state.
+    #[must_use]
+    pub fn describe(self) -> Vec<Described> {
+        self.described
+    }
+}

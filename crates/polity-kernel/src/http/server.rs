@@ -1,0 +1,110 @@
+//! Listening: connections are accepted, limited in number and in how slowly they may speak, and drained at the end.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, extract::ConnectInfo};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt};
+
+use super::HttpSettings;
+
+/// How the end went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// Every running request was answered.
+    Complete,
+    /// Some were still running when the time was over.
+    CutShort,
+}
+
+/// Serves `router` on `listener` until `stop`, then lets running requests finish within the time the settings give them.
+pub async fn serve(listener: TcpListener, router: Router, settings: &HttpSettings, stop: CancellationToken) -> Drain {
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(settings.max_connections as usize));
+    let builder = builder(settings);
+    loop {
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = Arc::clone(&places).acquire_owned() => place,
+        };
+        let Ok(place) = place else { break };
+        let (stream, peer) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, most likely: others have to close before there is a point in trying.
+                    tracing::warn!(error = %error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+        };
+        drop(stream.set_nodelay(true));
+        let connection = connection(&builder, stream, peer, router.clone(), &graceful);
+        spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    tokio::select! {
+        () = graceful.shutdown() => Drain::Complete,
+        () = tokio::time::sleep(Duration::from_millis(settings.drain_ms)) => Drain::CutShort,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "connections are supervised by the graceful shutdown of `serve`")]
+fn spawn(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(work);
+}
+
+fn builder(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let head = Duration::from_millis(settings.header_timeout_ms);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(64 << 10);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(256)
+        .max_header_list_size(32 << 10)
+        .keep_alive_interval(Duration::from_secs(30));
+    builder
+}
+
+fn connection(
+    builder: &auto::Builder<TokioExecutor>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    graceful: &GracefulShutdown,
+) -> impl Future<Output = ()> + Send + 'static {
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let router = router.clone();
+        async move {
+            let mut router = router;
+            let ready = ServiceExt::<hyper::Request<Incoming>>::ready(&mut router).await;
+            match ready {
+                Ok(router) => router.call(request).await,
+                Err(never) => match never {},
+            }
+        }
+    });
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    let watched = graceful.watch(connection);
+    async move {
+        if let Err(error) = watched.await {
+            tracing::debug!(error = %error, "a connection ended early");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The kernel: what every service of Polity stands on. It knows no domain.
+//!
+//! Each module is one part and owns its settings: [`config`], [`db`], [`event`], [`job`], [`http`], [`caller`], [`secret`],
+//! [`limit`], [`outbound`], [`mail`], [`password`], [`clock`], [`id`], [`observe`], [`service`]. [`Ctx`] holds them, opened.
+//!
+//! Nothing enters the kernel until two domains need it.
+
+// The derives name the kernel from outside; inside it is this crate.
+extern crate self as polity_kernel;
+
+pub mod caller;
+pub mod clock;
+pub mod config;
+mod ctx;
+pub mod db;
+pub mod event;
+mod health;
+pub mod http;
+pub mod id;
+pub mod job;
+pub mod limit;
+pub mod mail;
+pub mod observe;
+pub mod outbound;
+pub mod password;
+pub mod secret;
+pub mod service;
+
+pub use ctx::{Ctx, Parts};
+pub use polity_macros::{Record, Value, operation};
+pub use polity_seal::{Secret, TokenKind, TokenText};
+
+/// The version of the program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
