@@ -25,6 +25,8 @@ pub mod outbound;
 pub mod password;
 pub mod secret;
 pub mod service;
+#[cfg(test)]
+mod testing;
 
 pub use ctx::{Ctx, Parts};
 pub use polity_macros::{Record, Value, operation};

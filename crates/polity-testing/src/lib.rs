@@ -1,1 +1,196 @@
-//! Placeholder
+//! A whole Polity for tests: its own database, a fake clock, captured mail, and a client that speaks HTTP to it.
+//!
+//! ```no_run
+//! # use polity_testing::App;
+//! # async fn test() {
+//! App::each(async |app| {
+//!     let ada = app.register("ada@example.com").await;
+//!     let answer = app.get(&format!("/api/v1/accounts/profile/{}", ada.user_id)).bearer(&ada.access_token).send().await;
+//!     assert_eq!(answer.status, 200);
+//! })
+//! .await;
+//! # }
+//! ```
+//!
+//! [`App::each`] runs a test on SQLite and, where `POLITY_TEST_POSTGRES` names a server, on PostgreSQL. Requests go over a
+//! real socket; background work runs as in the program, and [`App::settle`] waits until there is none left.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this crate is only used by tests, where a panic is how a failure is reported"
+)]
+
+mod client;
+mod people;
+pub mod postgres;
+
+use std::{net::SocketAddr, time::Duration};
+
+use chrono::{DateTime, Utc};
+use polity_kernel::{Ctx, clock::Clock, config::Config, http};
+use polity_server::{Options, Program, sections};
+use serde_json::{Value, json};
+
+pub use client::{Answer, Request};
+pub use people::Person;
+
+/// The secret of internal services in tests. A fixed key of the tests' own; it protects nothing.
+pub const SERVICE_SECRET: &str = "test-only-service-secret-0123456789abcdef";
+/// The secret of the bootstrap in tests. A fixed key of the tests' own; it protects nothing.
+pub const BOOTSTRAP_SECRET: &str = "test-only-bootstrap-secret-0123456789abcdef";
+
+/// A running Polity. Dropping it stops it and removes what it kept.
+pub struct App {
+    /// The kernel's parts, to look behind the API.
+    pub ctx: Ctx,
+    /// Its clock, which stands still until it is moved.
+    pub clock: Clock,
+    /// Where it listens.
+    pub address: SocketAddr,
+    client: reqwest::Client,
+    _folder: tempfile::TempDir,
+    _database: Option<postgres::FreshDatabase>,
+}
+
+/// Which database a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// A file on tmpfs.
+    Sqlite,
+    /// A fresh database on the server that `POLITY_TEST_POSTGRES` names.
+    Postgres,
+}
+
+/// The moment at which the clock of every test starts.
+#[must_use]
+pub fn start_of_time() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
+impl App {
+    /// Runs a test on every database there is.
+    pub async fn each(test: impl AsyncFn(Self)) {
+        Self::each_with(json!({}), test).await;
+    }
+
+    /// The same, with settings of its own, in the shape of the settings file.
+    pub async fn each_with(settings: Value, test: impl AsyncFn(Self)) {
+        for backend in [Backend::Sqlite, Backend::Postgres] {
+            if let Some(app) = Self::start_on(backend, settings.clone()).await {
+                test(app).await;
+            }
+        }
+    }
+
+    /// Starts on SQLite.
+    pub async fn start() -> Self {
+        Self::start_with(json!({})).await
+    }
+
+    /// Starts on SQLite with settings of its own.
+    pub async fn start_with(settings: Value) -> Self {
+        Self::start_on(Backend::Sqlite, settings).await.unwrap()
+    }
+
+    /// Starts on one database; `None` if there is no PostgreSQL.
+    pub async fn start_on(backend: Backend, settings: Value) -> Option<Self> {
+        let database = match backend {
+            Backend::Sqlite => None,
+            Backend::Postgres => Some(postgres::fresh_database().await?),
+        };
+        let folder = temporary_folder();
+        let clock = Clock::fake(start_of_time());
+        let config = config(folder.path(), database.as_ref().map(postgres::FreshDatabase::url), settings);
+        let options = Options { clock: Some(clock.clone()), capture_mail: true };
+        let mut program = Program::open(config, options).await.expect("the program opens");
+        program.start_workers().expect("the workers start");
+        let ctx = program.ctx.clone();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = program.router.clone();
+        let (settings, stop) = (ctx.http().clone(), ctx.stop.clone());
+        ctx.spawn(async move {
+            // The program keeps the lock on the folder for as long as it serves.
+            let _program = program;
+            http::serve(listener, router, &settings, stop).await;
+        });
+        Some(Self { ctx, clock, address, client: client::build(), _folder: folder, _database: database })
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Waits until every event is heard and every job that is due is done. Fails if that does not happen in time.
+    pub async fn settle(&self) {
+        for _ in 0..2_000 {
+            if self.is_settled().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("events or jobs were still waiting after ten seconds");
+    }
+
+    async fn is_settled(&self) -> bool {
+        let now = self.ctx.clock.now();
+        let mut read = self.ctx.db.read().await.unwrap();
+        let (unstamped,) =
+            read.sql("select count(*) from event where position is null").one::<(i64,)>().await.unwrap();
+        let (behind,) = read
+            .sql("select count(*) from event_consumer where position < (select coalesce(max(position), 0) from event)")
+            .one::<(i64,)>()
+            .await
+            .unwrap();
+        let (jobs,) = read
+            .sql("select count(*) from job where state = 'running' or (state = 'queued' and run_at <= $1)")
+            .bind(&now)
+            .one::<(i64,)>()
+            .await
+            .unwrap();
+        unstamped == 0 && behind == 0 && jobs == 0
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.ctx.stop.cancel();
+    }
+}
+
+/// A folder of the test's own, in memory where there is room.
+#[must_use]
+pub fn temporary_folder() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    let made = tempfile::Builder::new().prefix("polity-test-").tempdir_in(memory);
+    made.or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+fn config(folder: &std::path::Path, database: Option<&str>, settings: Value) -> Config {
+    let mut all = json!({
+        "environment": "test",
+        "data_dir": folder.join("data"),
+        "http": { "port": 0 },
+        "database": { "url": database, "connections": 6 },
+        "callers": { "internal_service_secret": SERVICE_SECRET },
+        // As cheap as Argon2 goes: what the tests show does not depend on the cost.
+        "password": { "memory_kib": 8, "iterations": 1, "parallelism": 1 },
+        "events": { "poll_ms": 20 },
+        "auth": { "admin_bootstrap_secret": BOOTSTRAP_SECRET, "rate_limits": { "enabled": false } },
+    });
+    merge(&mut all, settings);
+    Config::load(&sections(), None, [], all).expect("the settings of the test are valid")
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}

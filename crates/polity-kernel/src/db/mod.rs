@@ -23,6 +23,8 @@ mod postgres;
 mod query;
 mod row;
 mod sql;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::{
@@ -34,7 +36,7 @@ use std::{
 pub use error::{Error, Result, UnknownText};
 pub use filter::Filter;
 pub use migrate::{Migration, Migrations};
-pub use open::DatabaseSettings;
+pub use open::{DatabaseSettings, LITE_FILE};
 pub use page::{Cursor, CursorError};
 pub use query::Query;
 pub use row::{Record, Row};
@@ -56,6 +58,7 @@ struct Inner {
     backend: Backend,
     holders: Holders,
     seen: Seen,
+    lite_file: Option<std::path::PathBuf>,
 }
 
 enum Backend {
@@ -132,6 +135,20 @@ impl Db {
     /// Why it does not.
     pub async fn ping(&self) -> Result<()> {
         self.read().await?.sql("select cast(1 as bigint)").one::<(i64,)>().await.map(|_| ())
+    }
+
+    /// By how many microseconds the database's clock is ahead of `now`; 0 on SQLite, which has none of its own.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn time_difference(&self, now: chrono::DateTime<chrono::Utc>) -> Result<i64> {
+        match self.dialect() {
+            Dialect::Lite => Ok(0),
+            Dialect::Pg => {
+                let there = self.read().await?.sql("select clock_timestamp()").one::<(chrono::DateTime<chrono::Utc>,)>().await?.0;
+                Ok((there - now).num_microseconds().unwrap_or(i64::MAX))
+            }
+        }
     }
 
     /// Prepares every statement this process has run so far on this database; for the check, in debug builds, that what ran

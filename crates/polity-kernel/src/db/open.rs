@@ -68,6 +68,20 @@ impl Db {
                 Backend::Pg(Pg::open(&PgSettings { url, connections, begin_timeout, hold })?)
             }
         };
-        Ok(Self(Arc::new(Inner { backend, holders: Holders::default(), seen: Seen::new() })))
+        let lite_file = settings.url.is_none().then(|| data_dir.join(LITE_FILE));
+        Ok(Self(Arc::new(Inner { backend, holders: Holders::default(), seen: Seen::new(), lite_file })))
+    }
+
+    /// Writes a consistent copy of an SQLite database to the file `to` while everything goes on.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] on PostgreSQL, which has its own tools; [`Error::Full`] if the copy cannot be written.
+    pub async fn backup(&self, to: &Path) -> Result<()> {
+        let Some(file) = self.0.lite_file.clone() else {
+            return Err(Error::Unavailable("only SQLite is copied this way; use pg_dump".into()));
+        };
+        let to = to.to_owned();
+        let copy = tokio::task::spawn_blocking(move || Lite::backup(&file, &to)).await;
+        copy.unwrap_or_else(|_| Err(Error::Unavailable("the program ended during a backup".into())))
     }
 }

@@ -67,7 +67,7 @@ impl Pg {
         let client = self.writers.get().await.map_err(unavailable)?;
         let open = OpenTx { place, begun: Instant::now(), hold: self.hold, failed: false };
         // Made before the first statement: a caller dropped during `begin` must not leave a transaction in the pool.
-        let mut conn = PgConn { client: Some(client), tx: Some(open), runtime: Handle::current() };
+        let conn = PgConn { client: Some(client), tx: Some(open), runtime: Handle::current() };
         conn.client()?.batch_execute("begin").await?;
         Ok(conn)
     }

@@ -10,7 +10,7 @@ use super::{FieldError, Problem};
 /// 422 with every violation and where it is.
 pub fn check<T: Validate<Context = ()>>(place: &str, value: &T) -> Result<(), Problem> {
     let Err(report) = value.validate() else { return Ok(()) };
-    let errors = report
+    let mut errors: Vec<FieldError> = report
         .iter()
         .map(|(path, error)| {
             let path = path.to_string().replace('[', ".").replace(']', "");
@@ -19,6 +19,7 @@ pub fn check<T: Validate<Context = ()>>(place: &str, value: &T) -> Result<(), Pr
             FieldError::new(place, &path, msg, kind)
         })
         .collect();
+    errors.sort_by(|one, other| one.pointer.cmp(&other.pointer));
     Err(Problem::validation(errors))
 }
 

@@ -103,6 +103,19 @@ impl Checkpoints {
 
     /// Asks for a checkpoint; one request that is still waiting is enough.
     pub(super) fn ask(&self) {
-        drop(self.0.try_send(()));
+        self.0.try_send(()).ok();
+    }
+}
+
+impl Lite {
+    /// Writes a consistent copy to `to` while everything goes on; returns when it is on disk.
+    pub(crate) fn backup(path: &Path, to: &Path) -> Result<()> {
+        let conn = connect_read_only(path)?;
+        conn.execute_batch("pragma query_only = off")?;
+        let target = to.to_str().ok_or_else(|| crate::db::Error::Unavailable("the path of a backup must be UTF-8".into()))?;
+        conn.execute("vacuum into ?1", [target])?;
+        std::fs::File::open(to)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| crate::db::Error::Full(format!("{}: {error}", to.display())))
     }
 }

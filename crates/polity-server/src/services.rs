@@ -1,0 +1,64 @@
+//! The one list of services.
+
+use aide::openapi::OpenApi;
+use polity_identity::{account, auth};
+use polity_kernel::{
+    Ctx,
+    caller::CallerSettings,
+    config::Section,
+    db::DatabaseSettings,
+    event::EventSettings,
+    http::{Described, HttpSettings},
+    job::JobSettings,
+    mail::MailSettings,
+    observe::LogSettings,
+    outbound::OutboundSettings,
+    password::PasswordSettings,
+    service::{self, Mounted, Service},
+};
+
+use crate::{BootError, settings::KeySettings};
+
+/// Every service, in the order in which they are documented.
+pub const SERVICES: &[&Service] = &[&auth::SERVICE, &account::SERVICE];
+
+/// Every section of the settings: the kernel's parts, then the services'.
+#[must_use]
+pub fn sections() -> Vec<Section> {
+    let mut all = vec![
+        Section::of::<HttpSettings>("http"),
+        Section::of::<DatabaseSettings>("database"),
+        Section::of::<KeySettings>("keys"),
+        Section::of::<CallerSettings>("callers"),
+        Section::of::<PasswordSettings>("password"),
+        Section::of::<EventSettings>("events"),
+        Section::of::<JobSettings>("jobs"),
+        Section::of::<MailSettings>("mail"),
+        Section::of::<OutboundSettings>("outbound"),
+        Section::of::<LogSettings>("log"),
+    ];
+    all.extend(SERVICES.iter().flat_map(|service| (service.settings)()));
+    all
+}
+
+/// The OpenAPI document of the whole program, and its operations one by one.
+///
+/// # Errors
+/// A sentence that names an operation without a requirement, or one that is there twice.
+pub fn describe() -> Result<(OpenApi, Vec<Described>), String> {
+    service::openapi(SERVICES)
+}
+
+/// Every service with its state; `wanted` narrows it down by name, empty means all.
+pub(crate) async fn mount(ctx: &Ctx, wanted: &[String]) -> Result<Vec<Mounted>, BootError> {
+    for name in wanted {
+        if !SERVICES.iter().any(|service| service.name == name) {
+            let known: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
+            return Err(BootError::new(format!("there is no service {name:?}"), format!("choose among {}", known.join(", "))));
+        }
+    }
+    // Auth is opened even where it is not served: it is what turns tokens into callers.
+    let mut all = vec![auth::mount(ctx).await?, account::mount(ctx)];
+    all.retain(|mounted| wanted.is_empty() || wanted.iter().any(|name| name == mounted.service.name));
+    Ok(all)
+}
