@@ -1,1 +1,8 @@
+//! All HTTP and cross-service tests, in one binary. The folders mirror the services; `house` is what holds for all of them.
 
+#[cfg(test)]
+mod account;
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod house;

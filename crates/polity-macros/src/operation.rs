@@ -53,10 +53,7 @@ pub(crate) fn expand(args: &Args, mut item: ItemFn) -> Result<TokenStream> {
     let description = description.trim();
     let id = &args.id;
     let errors = &args.errors;
-    let status = match &args.status {
-        Some(status) => quote!(#status),
-        None => quote!(200),
-    };
+    let status = args.status.as_ref().map_or_else(|| quote!(200), |status| quote!(#status));
     let visibility = item.vis.clone();
     let name = item.sig.ident.clone();
     let attributes = std::mem::take(&mut item.attrs);

@@ -63,7 +63,7 @@ struct Inner {
 
 enum Backend {
     Lite(Lite),
-    Pg(Pg),
+    Pg(Box<Pg>),
 }
 
 /// A connection that can run SQL; [`Read`] and [`Tx`] lend it.
@@ -86,7 +86,7 @@ pub struct Read(Conn);
 pub struct Tx {
     conn: Conn,
     hooks: Hooks,
-    _holder: Holder,
+    holder: Holder,
 }
 
 impl Db {
@@ -125,7 +125,7 @@ impl Db {
                 Backend::Lite(lite) => Lease::LiteTx(lite.writer.begin(place).await?),
                 Backend::Pg(pg) => Lease::Pg(pg.begin(place).await?),
             };
-            Ok(Tx { conn: Conn { lease, seen: self.0.seen.clone() }, hooks: Hooks::default(), _holder: holder })
+            Ok(Tx { conn: Conn { lease, seen: self.0.seen.clone() }, hooks: Hooks::default(), holder })
         }
     }
 
@@ -185,7 +185,7 @@ impl Tx {
         match &mut self.conn.lease {
             Lease::LiteTx(tx) => {
                 let done = tx.commit(hooks);
-                drop(self._holder);
+                drop(self.holder);
                 done.await
             }
             Lease::Pg(conn) => conn.commit(hooks).await,

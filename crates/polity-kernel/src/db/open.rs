@@ -65,7 +65,7 @@ impl Db {
                     ));
                 }
                 let connections = settings.connections.max(1) as usize;
-                Backend::Pg(Pg::open(&PgSettings { url, connections, begin_timeout, hold })?)
+                Backend::Pg(Box::new(Pg::open(&PgSettings { url, connections, begin_timeout, hold })?))
             }
         };
         let lite_file = settings.url.is_none().then(|| data_dir.join(LITE_FILE));

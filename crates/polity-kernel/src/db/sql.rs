@@ -26,6 +26,7 @@ const WORDS: [(&str, &str, &str); 2] = [
 ];
 
 /// The text for `dialect`; literal texts are translated once per process.
+#[expect(clippy::ptr_arg, reason = "a literal text is kept for ever, an owned one is not: the difference is the argument")]
 pub(super) fn translate(sql: &Cow<'static, str>, dialect: Dialect) -> Cow<'static, str> {
     match (sql, dialect) {
         (Cow::Borrowed(text), _) if !needs(text, dialect) => Cow::Borrowed(text),

@@ -1,5 +1,7 @@
 //! The executor on both databases. PostgreSQL takes part where `POLITY_TEST_POSTGRES` names a server.
 
+#![expect(clippy::disallowed_methods, reason = "a race needs tasks of its own")]
+
 use std::{sync::Arc, time::Duration};
 
 use super::*;

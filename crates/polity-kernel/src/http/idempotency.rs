@@ -3,7 +3,7 @@
 //! The record is written in the transaction of the effect: (key, caller, route, hash of the body) with the sealed answer. A
 //! repeated request gets the same answer; the same key with another body is refused. A record lives a day.
 
-use aide::{OperationInput, generate::GenContext, openapi};
+use aide::{OperationInput, OperationOutput, generate::GenContext, openapi};
 use axum::{
     body::{Body, Bytes},
     extract::{FromRef, FromRequest, MatchedPath, Request},
@@ -90,6 +90,43 @@ impl IntoResponse for Replayed {
     fn into_response(self) -> Response {
         let status = http::StatusCode::from_u16(self.1).unwrap_or_default();
         (status, [(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+    }
+}
+
+/// What an operation that honours the key answers: a new answer, or the first one again.
+pub enum Reply<T> {
+    /// The effect happened now.
+    Fresh(Json<T>),
+    /// The effect happened before.
+    Again(Replayed),
+}
+
+impl<T> From<Json<T>> for Reply<T> {
+    fn from(answer: Json<T>) -> Self {
+        Self::Fresh(answer)
+    }
+}
+
+impl<T> From<Replayed> for Reply<T> {
+    fn from(answer: Replayed) -> Self {
+        Self::Again(answer)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Reply<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Fresh(answer) => answer.into_response(),
+            Self::Again(answer) => answer.into_response(),
+        }
+    }
+}
+
+impl<T: schemars::JsonSchema> OperationOutput for Reply<T> {
+    type Inner = T;
+
+    fn operation_response(ctx: &mut GenContext, operation: &mut openapi::Operation) -> Option<openapi::Response> {
+        Json::<T>::operation_response(ctx, operation)
     }
 }
 

@@ -66,7 +66,6 @@ pub struct RequestId(pub String);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Puts the layers around `router`.
-#[must_use]
 pub fn wrap(router: Router, ctx: &Ctx) -> Router {
     let settings = ctx.http();
     router
@@ -99,7 +98,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             REQUEST_ID,
         ])
         .expose_headers([REQUEST_ID, header::ETAG, header::RETRY_AFTER])
-        .max_age(Duration::from_secs(3600))
+        .max_age(Duration::from_hours(1))
 }
 
 async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {

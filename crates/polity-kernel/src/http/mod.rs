@@ -20,7 +20,8 @@ mod validate;
 
 pub use axum::extract::{FromRef, State};
 pub use extract::{ClientIp, Path, Query, UserAgent};
-pub use idempotency::{ANSWERS, Idempotency, Key as IdempotencyKey, keep, replay};
+pub use axum::response::{IntoResponse, Response};
+pub use idempotency::{ANSWERS, Idempotency, Key as IdempotencyKey, Replayed, Reply, keep, replay};
 pub use json::Json;
 pub use layers::{HttpSettings, RequestId, wrap};
 pub use openapi::{Described, document};

@@ -155,7 +155,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     /// The router, ready to be merged with others, and what it answers.
-    #[must_use]
     pub fn mount(self, state: S) -> (Router, Vec<Described>) {
         (self.router.with_state(state), self.described)
     }

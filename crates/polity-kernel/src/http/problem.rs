@@ -120,7 +120,11 @@ impl FieldError {
 
 /// An error as it is answered. The request id and the time are filled in on the way out.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+/// Boxed, so that a `Result` of a handler stays small.
+#[derive(Debug, Clone)]
+struct Parts {
     code: ErrorCode,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
@@ -132,7 +136,8 @@ impl Problem {
     /// A problem; `detail` is a sentence the caller can act on.
     #[must_use]
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), members: Map::new(), headers: HeaderMap::new() }
+        let (errors, members, headers) = (Vec::new(), Map::new(), HeaderMap::new());
+        Self(Box::new(Parts { code, detail: detail.into(), errors, members, headers }))
     }
 
     /// 422 with what is wrong and where.
@@ -146,7 +151,9 @@ impl Problem {
                 format!("{}: {}", at.join("."), first.msg)
             },
         );
-        Self { errors, ..Self::new(codes::VALIDATION_FAILED, detail) }
+        let mut problem = Self::new(codes::VALIDATION_FAILED, detail);
+        problem.0.errors = errors;
+        problem
     }
 
     /// 422 for one place in the body that only a rule could judge.
@@ -178,59 +185,63 @@ impl Problem {
     /// Adds a member that a contract names.
     #[must_use]
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
-        self.members.insert(member.to_owned(), value.into());
+        self.0.members.insert(member.to_owned(), value.into());
         self
     }
 
     /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.0.headers.insert(name, value);
         self
     }
 
     /// Adds headers.
     #[must_use]
     pub fn with_headers(mut self, headers: HeaderMap) -> Self {
-        self.headers.extend(headers);
+        self.0.headers.extend(headers);
         self
     }
 
     /// The same problem under another code.
     #[must_use]
     pub(super) fn recode(self, code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), ..self }
+        let mut problem = self;
+        problem.0.code = code;
+        problem.0.detail = detail.into();
+        problem
     }
 
     /// What is wrong with the request, and where.
     #[must_use]
     pub fn errors(&self) -> &[FieldError] {
-        &self.errors
+        &self.0.errors
     }
 
     /// The code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
-        self.code
+        self.0.code
     }
 
     /// The answer, with what only the outermost layer knows.
     pub(super) fn finish(self, request_id: &str, now: DateTime<Utc>) -> Response {
-        let mut body = self.members;
-        body.insert("type".into(), format!("/docs#{}", self.code.code.to_ascii_lowercase()).into());
-        body.insert("title".into(), self.code.title.into());
-        body.insert("status".into(), self.code.status.into());
-        body.insert("detail".into(), self.detail.into_owned().into());
-        body.insert("code".into(), self.code.code.into());
+        let Parts { code, detail, errors, members, headers } = *self.0;
+        let mut body = members;
+        body.insert("type".into(), format!("/docs#{}", code.code.to_ascii_lowercase()).into());
+        body.insert("title".into(), code.title.into());
+        body.insert("status".into(), code.status.into());
+        body.insert("detail".into(), detail.into_owned().into());
+        body.insert("code".into(), code.code.into());
         body.insert("request_id".into(), request_id.into());
         body.insert("timestamp".into(), crate::clock::rfc3339(now).into());
-        if !self.errors.is_empty() {
-            body.insert("errors".into(), serde_json::to_value(&self.errors).unwrap_or_default());
+        if !errors.is_empty() {
+            body.insert("errors".into(), serde_json::to_value(&errors).unwrap_or_default());
         }
-        let status = StatusCode::from_u16(self.code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         let mut response = (status, [kind], Value::Object(body).to_string()).into_response();
-        response.headers_mut().extend(self.headers);
+        response.headers_mut().extend(headers);
         response
     }
 }
@@ -238,7 +249,7 @@ impl Problem {
 /// The body is written by the outermost layer, which knows the request id; until then the problem travels in an extension.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.0.code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
         response.extensions_mut().insert(self);
         response

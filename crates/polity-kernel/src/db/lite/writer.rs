@@ -221,7 +221,7 @@ impl Pen {
             drop(waiting.done.send(Ok(())));
         }
         self.commits += 1;
-        if self.commits % CHECKPOINT_EVERY == 0 {
+        if self.commits.is_multiple_of(CHECKPOINT_EVERY) {
             self.checkpoints.ask();
         }
     }
