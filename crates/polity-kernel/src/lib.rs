@@ -8,6 +8,7 @@
 // The derives name the kernel from outside; inside it is this crate.
 extern crate self as polity_kernel;
 
+mod backoff;
 pub mod caller;
 pub mod clock;
 pub mod config;
@@ -18,6 +19,7 @@ mod health;
 pub mod http;
 pub mod id;
 pub mod job;
+mod lease;
 pub mod limit;
 pub mod mail;
 pub mod observe;

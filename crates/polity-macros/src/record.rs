@@ -16,7 +16,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let mut columns = Vec::new();
     for field in &fields.named {
         let Some(ident) = &field.ident else { continue };
-        let mut column = ident.to_string();
+        let mut column = syn::ext::IdentExt::unraw(ident).to_string();
         for attribute in &field.attrs {
             if attribute.path().is_ident("record") {
                 attribute.parse_nested_meta(|meta| {

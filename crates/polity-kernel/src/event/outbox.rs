@@ -1,0 +1,135 @@
+//! Publishing, and looking at what was published.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{Event, NewEvent, store};
+use crate::{
+    Record,
+    clock::Clock,
+    db::{Db, Result, Tx},
+    id::Ids,
+};
+
+/// The outbox. Cheap to clone.
+#[derive(Clone)]
+pub struct Events {
+    clock: Clock,
+    ids: Ids,
+    published: watch::Sender<u64>,
+    stamped: watch::Sender<u64>,
+}
+
+/// An event that a consumer could not take however often it tried.
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
+pub struct DeadLetter {
+    /// The consumer.
+    pub consumer: String,
+    /// The position of the event.
+    pub position: i64,
+    /// What the event is about.
+    pub key: String,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// What went wrong the last time.
+    pub error: Option<String>,
+}
+
+/// How many events are deleted in one transaction.
+const PRUNED_AT_ONCE: i64 = 500;
+
+impl Events {
+    /// The outbox of a process.
+    #[must_use]
+    pub fn new(clock: Clock, ids: Ids) -> Self {
+        Self { clock, ids, published: watch::Sender::new(0), stamped: watch::Sender::new(0) }
+    }
+
+    /// Writes an event in the transaction of what it reports; returns its id.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn publish(&self, tx: &mut Tx, event: NewEvent) -> Result<String> {
+        let NewEvent { r#type, source, key, data, metadata } = event;
+        let id = self.ids.new_id("evt_");
+        let (r#type, source) = (r#type.into_owned(), source.into_owned());
+        let event = Event { position: None, id, r#type, source, key, data, metadata, time: self.clock.now() };
+        store::insert(tx, &event).await?;
+        let published = self.published.clone();
+        tx.on_commit(move || published.send_modify(|count| *count = count.wrapping_add(1)));
+        Ok(event.id)
+    }
+
+    /// Wakes whoever waits for unstamped events.
+    pub(super) fn publications(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
+    }
+
+    /// Wakes whoever waits for stamped events.
+    pub(super) fn stamps(&self) -> watch::Receiver<u64> {
+        self.stamped.subscribe()
+    }
+
+    pub(super) fn announce_stamps(&self) {
+        self.stamped.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Events after a position, in order; `types` empty means all.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn read_after(&self, db: &Db, position: i64, types: &[&str], limit: u32) -> Result<Vec<Event>> {
+        store::after(&mut *db.read().await?, position, types, i64::from(limit)).await
+    }
+
+    /// Lets a consumer hear again everything after a position; says whether there is such a consumer.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn replay(&self, db: &Db, consumer: &str, position: i64) -> Result<bool> {
+        let mut tx = db.begin().await?;
+        let found = store::rewind(&mut tx, consumer, position).await?;
+        tx.commit().await?;
+        self.announce_stamps();
+        Ok(found)
+    }
+
+    /// Events that were set aside.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn dead_letters(&self, db: &Db, limit: u32) -> Result<Vec<DeadLetter>> {
+        store::dead(&mut *db.read().await?, i64::from(limit)).await
+    }
+
+    /// Tries an event again that was set aside; says whether there was one.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn revive(&self, db: &Db, consumer: &str, position: i64) -> Result<bool> {
+        let mut tx = db.begin().await?;
+        let found = store::revive(&mut tx, consumer, position, self.clock.now()).await?;
+        tx.commit().await?;
+        self.announce_stamps();
+        Ok(found)
+    }
+
+    /// Deletes events older than `retention` that every consumer has heard; says how many.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn prune(&self, db: &Db, retention: Duration) -> Result<u64> {
+        let before = self.clock.now() - retention;
+        let mut pruned = 0;
+        loop {
+            let mut tx = db.begin().await?;
+            let count = store::prune(&mut tx, before, PRUNED_AT_ONCE).await?;
+            tx.commit().await?;
+            pruned += count;
+            if count == 0 {
+                return Ok(pruned);
+            }
+        }
+    }
+}

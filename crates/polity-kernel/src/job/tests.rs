@@ -1,0 +1,211 @@
+//! Jobs on both databases.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::*;
+use crate::{clock::Clock, db::Db, id::Ids, service::MIGRATIONS, testing::Fresh};
+
+/// Counts its runs; fails as the payload says.
+#[derive(Default)]
+struct Counter(AtomicU32);
+
+#[async_trait]
+impl JobHandler for Counter {
+    async fn run(&self, job: &JobCtx) -> Result<(), JobError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        match job.job.payload["fail"].as_str() {
+            Some("retry") => Err(JobError::Retry("not now".into())),
+            Some("fatal") => Err(JobError::Fatal("never".into())),
+            Some("once") if job.job.attempts == 1 => Err(JobError::Retry("not yet".into())),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct House {
+    db: Db,
+    clock: Clock,
+    jobs: Jobs,
+    counter: Arc<Counter>,
+    worker: Worker,
+}
+
+impl House {
+    async fn new(db: Db) -> Self {
+        db.migrate(&[MIGRATIONS]).await.unwrap();
+        let clock = Clock::fake(crate::clock::from_micros(1_800_000_000_000_000));
+        let jobs = Jobs::new(clock.clone(), Ids::seeded(clock.clone(), 1));
+        let counter = Arc::new(Counter::default());
+        let kind = JobKind::new("test.count", Arc::clone(&counter) as Arc<dyn JobHandler>);
+        let worker = Worker::new(vec![kind], db.clone(), clock.clone());
+        Self { db, clock, jobs, counter, worker }
+    }
+
+    async fn enqueue(&self, job: NewJob) -> Option<String> {
+        let mut tx = self.db.begin().await.unwrap();
+        let id = self.jobs.enqueue(&mut tx, job).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    async fn state(&self, id: &str) -> State {
+        self.jobs.look(&self.db, id).await.unwrap().unwrap().0
+    }
+
+    fn runs(&self) -> u32 {
+        self.counter.0.load(Ordering::SeqCst)
+    }
+}
+
+fn job(payload: serde_json::Value) -> NewJob {
+    NewJob::new("test.count", payload)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_runs_once_when_it_is_due() {
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let later = house.clock.now() + std::time::Duration::from_mins(1);
+        let now = house.enqueue(job(json!({}))).await.unwrap();
+        let late = house.enqueue(NewJob { run_at: Some(later), ..job(json!({})) }).await.unwrap();
+        let other = house.enqueue(NewJob::new("test.unknown", json!({}))).await.unwrap();
+        assert_eq!(house.worker.step().await.unwrap(), 1);
+        assert_eq!((house.state(&now).await, house.state(&late).await), (State::Succeeded, State::Queued));
+        house.clock.advance(std::time::Duration::from_mins(1));
+        assert_eq!(house.worker.step().await.unwrap(), 1);
+        assert_eq!((house.state(&late).await, house.state(&other).await), (State::Succeeded, State::Queued));
+        house.clock.advance(std::time::Duration::from_hours(48));
+        assert_eq!(house.jobs.prune(&house.db, std::time::Duration::from_hours(24)).await.unwrap(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_are_tried_again_with_pauses_and_given_up_in_the_end() {
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let once = house.enqueue(job(json!({ "fail": "once" }))).await.unwrap();
+        let fatal = house.enqueue(job(json!({ "fail": "fatal" }))).await.unwrap();
+        let never = house.enqueue(NewJob { max_attempts: 3, ..job(json!({ "fail": "retry" })) }).await.unwrap();
+        house.worker.step().await.unwrap();
+        assert_eq!(house.state(&fatal).await, State::Failed);
+        assert_eq!(house.worker.step().await.unwrap(), 0, "tried again without a pause");
+        house.clock.advance(std::time::Duration::from_secs(3));
+        assert_eq!(house.worker.step().await.unwrap(), 2);
+        assert_eq!((house.state(&once).await, house.state(&never).await), (State::Succeeded, State::Queued));
+        house.clock.advance(std::time::Duration::from_secs(6));
+        house.worker.step().await.unwrap();
+        assert_eq!(house.state(&never).await, State::Failed);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_workers_job_is_taken_over_and_the_late_result_refused() {
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let id = house.enqueue(job(json!({}))).await.unwrap();
+        let lost = house.worker.claim(10).await.unwrap();
+        assert_eq!(lost.len(), 1);
+        house.clock.advance(std::time::Duration::from_secs(59));
+        assert!(house.worker.claim(10).await.unwrap().is_empty(), "taken over before its lease was over");
+        house.clock.advance(std::time::Duration::from_secs(2));
+        let taken = house.worker.claim(10).await.unwrap();
+        assert_eq!((taken[0].fence, taken[0].attempts), (lost[0].fence + 1, 2));
+        // The zombie comes back: it may run, but its result does not count.
+        house.worker.run(lost[0].clone()).await.unwrap();
+        assert_eq!(house.state(&id).await, State::Running);
+        house.worker.run(taken[0].clone()).await.unwrap();
+        assert_eq!(house.state(&id).await, State::Succeeded);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_queued_once() {
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let keyed = || NewJob { key: Some("k".into()), ..job(json!({})) };
+        assert!(house.enqueue(keyed()).await.is_some());
+        assert!(house.enqueue(keyed()).await.is_none());
+        house.worker.step().await.unwrap();
+        assert!(house.enqueue(keyed()).await.is_some(), "the key is free when the job has ended");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_can_be_called_off() {
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let id = house.enqueue(job(json!({}))).await.unwrap();
+        let mut tx = house.db.begin().await.unwrap();
+        assert!(house.jobs.cancel(&mut tx, &id).await.unwrap());
+        tx.commit().await.unwrap();
+        assert_eq!((house.worker.step().await.unwrap(), house.state(&id).await), (0, State::Cancelled));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_workers_run_each_job_once() {
+    Fresh::each(async |db| {
+        let house = Arc::new(House::new(db).await);
+        for _ in 0..50 {
+            house.enqueue(job(json!({}))).await.unwrap();
+        }
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let worker = house.worker.clone();
+            tasks.spawn(async move {
+                for _ in 0..20 {
+                    for job in worker.claim(3).await.unwrap() {
+                        worker.run(job).await.unwrap();
+                    }
+                }
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+        while house.worker.step().await.unwrap() > 0 {}
+        assert_eq!(house.runs(), 50);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_is_taken_once_by_many_and_never_again_when_the_clock_goes_back() {
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let cron = Cron { name: "test.hourly", schedule: "0 * * * *", kind: "test.count", payload: json!({}) };
+        let schedules = || {
+            let (db, clock, jobs) = (house.db.clone(), house.clock.clone(), house.jobs.clone());
+            Schedules::new(vec![cron.clone()], db, clock, jobs).unwrap()
+        };
+        assert_eq!(schedules().step().await.unwrap(), 0, "the first look only enrols");
+        house.clock.advance(std::time::Duration::from_hours(5));
+        let mut tasks = tokio::task::JoinSet::new();
+        for schedules in [schedules(), schedules(), schedules()] {
+            tasks.spawn(async move { schedules.step().await.unwrap() });
+        }
+        let mut enqueued = 0;
+        while let Some(done) = tasks.join_next().await {
+            enqueued += done.unwrap();
+        }
+        assert_eq!(enqueued, 1, "five missed ticks run once, in one process");
+        house.clock.set(house.clock.now() - std::time::Duration::from_hours(3));
+        assert_eq!(schedules().step().await.unwrap(), 0);
+        house.clock.advance(std::time::Duration::from_hours(4));
+        assert_eq!(schedules().step().await.unwrap(), 1);
+        let nonsense = Cron { schedule: "now and then", ..cron.clone() };
+        assert!(Schedules::new(vec![nonsense], house.db.clone(), house.clock.clone(), house.jobs.clone()).is_err());
+    })
+    .await;
+}
