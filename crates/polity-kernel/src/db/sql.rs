@@ -80,8 +80,8 @@ fn step(rest: &str, first: char, dialect: Dialect) -> (usize, Cow<'static, str>)
             let end = rest.find(')').map_or(rest.len(), |at| at + 1);
             let number = rest[6..end].trim_end_matches(')');
             (end, Cow::Owned(match dialect {
-                Dialect::Lite => format!("(select value from json_each(?{number}))"),
-                Dialect::Pg => format!("(select jsonb_array_elements_text(${number}))"),
+                Dialect::Lite => format!("(select value as item from json_each(?{number}))"),
+                Dialect::Pg => format!("(select jsonb_array_elements_text(${number}) as item)"),
             }))
         }
         '{' => {
@@ -130,11 +130,11 @@ mod tests {
         let sql = "select $2, $1 where a = '$3' and b in list($12) and c ->> 'list($1)' = $10";
         assert_eq!(
             render(sql, Dialect::Lite),
-            "select ?2, ?1 where a = '$3' and b in (select value from json_each(?12)) and c ->> 'list($1)' = ?10"
+            "select ?2, ?1 where a = '$3' and b in (select value as item from json_each(?12)) and c ->> 'list($1)' = ?10"
         );
         assert_eq!(
             render(sql, Dialect::Pg),
-            "select $2, $1 where a = '$3' and b in (select jsonb_array_elements_text($12)) and c ->> 'list($1)' = $10"
+            "select $2, $1 where a = '$3' and b in (select jsonb_array_elements_text($12) as item) and c ->> 'list($1)' = $10"
         );
     }
 

@@ -1,8 +1,10 @@
 //! Consumers: who hears what, and how far each has come.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
 
 use super::{Event, store, store::Parked};
 use crate::{
@@ -44,7 +46,7 @@ impl From<db::Error> for HandleError {
 pub struct Consumer {
     /// `service.purpose`.
     pub name: &'static str,
-    /// The types it hears; empty means all.
+    /// The types it hears: `account_service.user.created`, or `account_service.*` for all that begin so; empty means all.
     pub types: &'static [&'static str],
     /// What it does.
     pub handler: Arc<dyn Handler>,
@@ -62,6 +64,7 @@ pub struct ConsumerRunner {
     clock: Clock,
     lease: Lease,
     batch: i64,
+    stop: CancellationToken,
 }
 
 impl ConsumerRunner {
@@ -69,7 +72,13 @@ impl ConsumerRunner {
     #[must_use]
     pub fn new(consumer: Consumer, db: Db, clock: Clock, owner: &str, batch: u32) -> Self {
         let lease = Lease::new(format!("event.consumer.{}", consumer.name), owner.to_owned(), clock.clone());
-        Self { consumer, db, clock, lease, batch: i64::from(batch.max(1)) }
+        Self { consumer, db, clock, lease, batch: i64::from(batch.max(1)), stop: CancellationToken::new() }
+    }
+
+    /// Lets a step end early, after the event it is at, when `stop` is cancelled.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     /// Tries again what is due, then takes what is new; says how many events moved.
@@ -94,13 +103,16 @@ impl ConsumerRunner {
         };
         let mut moved = 0;
         for (parked, attempts) in due {
+            if !self.goes_on().await? {
+                return Ok(moved);
+            }
             moved += u64::from(self.retry(parked, attempts).await?);
         }
         let events = store::after(&mut *self.db.read().await?, position, self.consumer.types, self.batch).await?;
         let all = i64::try_from(events.len()).unwrap_or(0) < self.batch;
         for event in events {
             let at = event.position.unwrap_or(position);
-            if !self.take(&event, position, at).await? {
+            if !self.goes_on().await? || !self.take(&event, position, at).await? {
                 return Ok(moved);
             }
             position = at;
@@ -112,6 +124,27 @@ impl ConsumerRunner {
             tx.commit().await?;
         }
         Ok(moved)
+    }
+
+    /// Whether there is time for one more event; renews the lease, since a step may last longer than it.
+    async fn goes_on(&mut self) -> Result<bool> {
+        Ok(!self.stop.is_cancelled() && self.lease.hold(&self.db).await?)
+    }
+
+    /// Lets the handler have the event and commits. The inner error is the handler's, the outer one the database's.
+    async fn attempt(&self, mut tx: Tx, event: &Event) -> Result<std::result::Result<(), HandleError>> {
+        let handled = AssertUnwindSafe(self.consumer.handler.handle(&mut tx, event)).catch_unwind().await;
+        match handled.unwrap_or_else(|_| Err(HandleError::Retry("the handler panicked".to_owned()))) {
+            Ok(()) => match tx.commit().await {
+                // It hid that a statement had failed, or took too long: it would do so again.
+                Err(error @ (db::Error::Aborted | db::Error::Expired(_))) => Ok(Err(error.into())),
+                done => done.map(Ok),
+            },
+            Err(error) => {
+                drop(tx);
+                Ok(Err(error))
+            }
+        }
     }
 
     /// Takes a new event, or parks it; false if somebody else is at it.
@@ -127,13 +160,9 @@ impl ConsumerRunner {
             tx.commit().await?;
             return Ok(true);
         }
-        match self.consumer.handler.handle(&mut tx, event).await {
-            Ok(()) => {
-                tx.commit().await?;
-                Ok(true)
-            }
+        match self.attempt(tx, event).await? {
+            Ok(()) => Ok(true),
             Err(error) => {
-                drop(tx);
                 let mut tx = self.db.begin().await?;
                 let moved = store::advance(&mut tx, name, from, to).await?;
                 if moved {
@@ -156,13 +185,9 @@ impl ConsumerRunner {
             tx.commit().await?;
             return Ok(true);
         };
-        match self.consumer.handler.handle(&mut tx, &event).await {
-            Ok(()) => {
-                tx.commit().await?;
-                Ok(true)
-            }
+        match self.attempt(tx, &event).await? {
+            Ok(()) => Ok(true),
             Err(error) => {
-                drop(tx);
                 let mut tx = self.db.begin().await?;
                 if store::unpark(&mut tx, name, position, attempts).await? {
                     self.fail(&mut tx, &event, attempts, &error).await?;

@@ -104,7 +104,8 @@ impl Event {
             "subject": self.key,
             "time": crate::clock::rfc3339(self.time),
             "datacontenttype": "application/json",
-            "sequence": self.position,
+            // The extension is a text that sorts as the positions do.
+            "sequence": self.position.map(|position| format!("{position:020}")),
             "data": data,
         })
     }

@@ -75,7 +75,7 @@ impl Events {
         self.stamped.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Events after a position, in order; `types` empty means all.
+    /// Events after a position, in order; `types` as in [`super::Consumer::types`].
     ///
     /// # Errors
     /// What the database says.
@@ -83,7 +83,8 @@ impl Events {
         store::after(&mut *db.read().await?, position, types, i64::from(limit)).await
     }
 
-    /// Lets a consumer hear again everything after a position; says whether there is such a consumer.
+    /// Lets a consumer hear again everything after a position; says whether there is such a consumer. A position that it
+    /// has not reached yet changes nothing.
     ///
     /// # Errors
     /// What the database says.

@@ -15,7 +15,8 @@ pub fn run(ctx: &Ctx, consumers: Vec<Consumer>) -> Result<impl Future<Output = (
     Ok(async move {
         let owner = ctx.ids.new_id("worker_");
         for consumer in consumers {
-            let runner = ConsumerRunner::new(consumer, ctx.db.clone(), ctx.clock.clone(), &owner, settings.batch);
+            let runner = ConsumerRunner::new(consumer, ctx.db.clone(), ctx.clock.clone(), &owner, settings.batch)
+                .until(ctx.stop.clone());
             ctx.spawn(listen(ctx.clone(), runner, settings.poll_ms));
         }
         sequence(&ctx, &owner, &settings).await;

@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Timestamp,
-    db::{Conn, List, Result, Tx},
+    db::{Conn, Filter, List, Result, Tx},
 };
 
 use super::Event;
@@ -56,23 +56,21 @@ pub(super) async fn last_position(conn: &mut Conn) -> Result<i64> {
     Ok(conn.sql("select last from event_counter where id = 1").one::<(i64,)>().await?.0)
 }
 
-/// Events after a position, in order; `types` empty means all.
+/// Events after a position, in order; of these types (`x.*` is a prefix), or of all if there are none.
 pub(super) async fn after(conn: &mut Conn, position: i64, types: &[&str], limit: i64) -> Result<Vec<Event>> {
-    let all = types.is_empty();
-    let types = List::of(types);
-    conn.sql(
-        "select position, id, type, source, key, data, metadata, time
-         from event
-         where position > $1 and (cast($2 as boolean) or type in list($3))
-         order by position
-         limit $4",
-    )
-    .bind(&position)
-    .bind(&all)
-    .bind(&types)
-    .bind(&limit)
-    .all()
-    .await
+    let exact = List::of(types);
+    let prefixes: Vec<&str> = types.iter().filter_map(|text| text.strip_suffix('*')).collect();
+    let mut filter = Filter::new("select position, id, type, source, key, data, metadata, time from event");
+    filter.with("where position > ?", &position);
+    if !types.is_empty() {
+        filter.with("and (type in list(?)", &exact);
+        for prefix in &prefixes {
+            filter.with("or substr(type, 1, length(?)) = ?", prefix);
+        }
+        filter.push(")");
+    }
+    filter.with("order by position limit ?", &limit);
+    conn.filter(filter).all().await
 }
 
 pub(super) async fn at(conn: &mut Conn, position: i64) -> Result<Option<Event>> {
@@ -107,10 +105,16 @@ pub(super) async fn advance(tx: &mut Tx, consumer: &str, from: i64, to: i64) -> 
     Ok(moved == 1)
 }
 
-/// Starts a consumer over: what it had set aside after that position is forgotten, for it is heard again.
+/// Starts a consumer over: what it had set aside after that position is forgotten, for it is heard again. Never
+/// forward: that would skip events.
 pub(super) async fn rewind(tx: &mut Tx, consumer: &str, to: i64) -> Result<bool> {
     tx.sql("delete from event_backlog where consumer = $1 and position > $2").bind(consumer).bind(&to).execute().await?;
-    let moved = tx.sql("update event_consumer set position = $2 where name = $1").bind(consumer).bind(&to).execute().await?;
+    let moved = tx
+        .sql("update event_consumer set position = case when position < $2 then position else $2 end where name = $1")
+        .bind(consumer)
+        .bind(&to)
+        .execute()
+        .await?;
     Ok(moved == 1)
 }
 

@@ -256,3 +256,91 @@ async fn two_processes_at_once_have_each_effect_once() {
     })
     .await;
 }
+
+/// Does what handlers must not do: panics, or hides that a statement failed.
+struct Careless;
+
+#[async_trait]
+impl Handler for Careless {
+    async fn handle(&self, tx: &mut Tx, event: &Event) -> Result<(), HandleError> {
+        match event.data["n"].as_i64() {
+            Some(1) => panic!("careless"),
+            Some(2) => drop(tx.sql("insert into lease (name) values (null)").execute().await),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_panics_or_hides_a_failure_holds_back_its_key_alone() {
+    Fresh::each(async |db| {
+        let mut house = House::new(db, false).await;
+        house.consumer.handler = Arc::new(Careless);
+        for (key, number) in [("a", 1), ("b", 2), ("c", 3)] {
+            house.say(key, number).await;
+        }
+        house.settle().await;
+        let mut read = house.db.read().await.unwrap();
+        let parked: Vec<(String,)> = read.sql("select key from event_backlog order by key").all().await.unwrap();
+        assert_eq!(parked, [("a".to_owned(),), ("b".to_owned(),)]);
+        let (progress,) = read.sql("select position from event_consumer").one::<(i64,)>().await.unwrap();
+        assert_eq!(progress, 3);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_from_the_future_skips_nothing() {
+    Fresh::each(async |db| {
+        let house = House::new(db, false).await;
+        house.say("a", 1).await;
+        house.settle().await;
+        assert!(house.events.replay(&house.db, "test.ear", 1_000).await.unwrap());
+        house.say("a", 2).await;
+        house.settle().await;
+        assert_eq!(house.heard(), [1, 2]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn types_are_exact_or_prefixes() {
+    Fresh::each(async |db| {
+        let house = House::new(db, false).await;
+        house.say("a", 1).await;
+        house.settle().await;
+        let found = async |types: &[&str]| house.events.read_after(&house.db, 0, types, 10).await.unwrap().len();
+        assert_eq!((found(&[]).await, found(&["*"]).await), (1, 1));
+        assert_eq!((found(&["test.said"]).await, found(&["test.*"]).await), (1, 1));
+        assert_eq!((found(&["other.*", "test.sa*"]).await, found(&["other.*", "test.said"]).await), (1, 1));
+        assert_eq!((found(&["test"]).await, found(&["tests.*", "te_t.*", "%*"]).await), (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_ends_after_the_event_at_which_it_is_stopped() {
+    struct Stopper(tokio_util::sync::CancellationToken);
+    #[async_trait]
+    impl Handler for Stopper {
+        async fn handle(&self, _: &mut Tx, _: &Event) -> Result<(), HandleError> {
+            self.0.cancel();
+            Ok(())
+        }
+    }
+    Fresh::each(async |db| {
+        let mut house = House::new(db, false).await;
+        let stop = tokio_util::sync::CancellationToken::new();
+        house.consumer.handler = Arc::new(Stopper(stop.clone()));
+        house.say("a", 1).await;
+        house.say("b", 2).await;
+        house.sequencer("one").step().await.unwrap();
+        let mut runner = house.runner("one").until(stop);
+        runner.step().await.unwrap();
+        assert_eq!((runner.step().await.unwrap(), runner.step().await.unwrap()), (1, 0));
+        let mut read = house.db.read().await.unwrap();
+        assert_eq!(read.sql("select position from event_consumer").one::<(i64,)>().await.unwrap().0, 1);
+    })
+    .await;
+}

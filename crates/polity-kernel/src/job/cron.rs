@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use chrono::SubsecRound;
+
 use super::{Jobs, NewJob, store};
 use crate::{
     clock::Clock,
@@ -48,7 +50,8 @@ impl Schedules {
     /// # Errors
     /// What the database says.
     pub async fn step(&self) -> Result<u32> {
-        let now = self.clock.now();
+        // The schedule hands the fraction of a second on: with it, every look would find another tick.
+        let now = self.clock.now().trunc_subsecs(0);
         let mut enqueued = 0;
         for (cron, schedule) in &self.crons {
             let last = store::last_tick(&mut *self.db.read().await?, cron.name).await?;

@@ -58,7 +58,7 @@ fn report(done: Result<crate::db::Result<()>, tokio::task::JoinError>) {
     match done {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(error = %error, "the result of a job could not be written; it will run again"),
-        Err(error) => tracing::error!(error = %error, "a job panicked; it will run again when its lease is over"),
+        Err(error) => tracing::error!(error = %error, "a job was cut off; it will run again when its lease is over"),
     }
 }
 

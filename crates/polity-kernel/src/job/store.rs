@@ -39,30 +39,49 @@ pub(super) async fn insert(tx: &mut Tx, row: &Row<'_>) -> Result<bool> {
 }
 
 /// Whether anything is due, so that an idle worker writes nothing.
-pub(super) async fn any_due(conn: &mut Conn, now: Timestamp) -> Result<bool> {
+pub(super) async fn any_due(conn: &mut Conn, kinds: &List, now: Timestamp) -> Result<bool> {
     let row = conn
         .sql(
-            "select 1 where exists (select 1 from job where state = 'queued' and run_at <= $1)
-                         or exists (select 1 from job where state = 'running' and lease_until <= $1)",
+            "select 1
+             where exists (select 1 from job where state = 'queued' and run_at <= $1 and kind in list($2))
+                or exists (select 1 from job where state = 'running' and lease_until <= $1 and kind in list($2))",
         )
         .bind(&now)
+        .bind(kinds)
         .optional::<(i32,)>()
         .await?;
     Ok(row.is_some())
 }
 
-/// Claims what is due, and what a worker was given and lost.
-pub(super) async fn claim(tx: &mut Tx, kinds: &List, now: Timestamp, until: Timestamp, limit: i64) -> Result<Vec<Claimed>> {
+/// Ends what a worker was given and lost if it was called off or has no attempt left; says how many.
+pub(super) async fn give_up_lost(tx: &mut Tx, kinds: &List, now: Timestamp) -> Result<u64> {
     tx.sql(
         "update job
-         set state = 'running', lease_until = $2, attempts = attempts + 1, fence = fence + 1
-         where id in (
+         set state = case when cancel_requested then 'cancelled' else 'failed' end,
+             error = 'its worker was lost', finished_at = $1, lease_until = null
+         where state = 'running' and lease_until <= $1 and kind in list($2)
+           and (cancel_requested or attempts >= max_attempts)",
+    )
+    .bind(&now)
+    .bind(kinds)
+    .execute()
+    .await
+}
+
+/// Claims what is due, and what a worker was given and lost. Materialised: PostgreSQL may otherwise run the inner query
+/// more than once and claim more than the limit.
+pub(super) async fn claim(tx: &mut Tx, kinds: &List, now: Timestamp, until: Timestamp, limit: i64) -> Result<Vec<Claimed>> {
+    tx.sql(
+        "with due as materialized (
              select id from job
              where ((state = 'queued' and run_at <= $1) or (state = 'running' and lease_until <= $1)) and kind in list($3)
              order by run_at, id
              limit $4
              {{skip locked}}
          )
+         update job
+         set state = 'running', lease_until = $2, attempts = attempts + 1, fence = fence + 1
+         where id in (select id from due)
          returning id, kind, payload, attempts, max_attempts, fence, run_at",
     )
     .bind(&now)
@@ -106,17 +125,21 @@ pub(super) async fn finish(tx: &mut Tx, id: &str, fence: i64, state: State, erro
     Ok(done == 1)
 }
 
-/// Puts a job back for another attempt; false if it is somebody else's now.
-pub(super) async fn put_back(tx: &mut Tx, id: &str, fence: i64, error: &str, run_at: Timestamp) -> Result<bool> {
+/// Puts a job back for another attempt, or ends it if it was called off; false if it is somebody else's now.
+pub(super) async fn put_back(tx: &mut Tx, id: &str, fence: i64, error: &str, now: Timestamp, run_at: Timestamp) -> Result<bool> {
     let done = tx
         .sql(
-            "update job set state = 'queued', error = $3, run_at = $4, lease_until = null
+            "update job
+             set state = case when cancel_requested then 'cancelled' else 'queued' end,
+                 finished_at = case when cancel_requested then cast($5 as timestamptz) end,
+                 error = $3, run_at = $4, lease_until = null
              where id = $1 and fence = $2 and state = 'running'",
         )
         .bind(id)
         .bind(&fence)
         .bind(error)
         .bind(&run_at)
+        .bind(&now)
         .execute()
         .await?;
     Ok(done == 1)
@@ -135,19 +158,19 @@ pub(super) async fn set_progress(tx: &mut Tx, id: &str, fence: i64, progress: &s
 
 /// Calls a job off: at once if it waits, by a flag if it runs. Says whether there was one to call off.
 pub(super) async fn cancel(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool> {
-    let waiting = tx
-        .sql("update job set state = 'cancelled', finished_at = $2 where id = $1 and state = 'queued'")
+    let called_off = tx
+        .sql(
+            "update job
+             set cancel_requested = true,
+                 state = case when state = 'queued' then 'cancelled' else state end,
+                 finished_at = case when state = 'queued' then cast($2 as timestamptz) end
+             where id = $1 and state in ('queued', 'running')",
+        )
         .bind(id)
         .bind(&now)
         .execute()
         .await?;
-    let running = tx
-        .sql("update job set cancel_requested = $2 where id = $1 and state = 'running'")
-        .bind(id)
-        .bind(&true)
-        .execute()
-        .await?;
-    Ok(waiting + running > 0)
+    Ok(called_off == 1)
 }
 
 pub(super) async fn state(conn: &mut Conn, id: &str) -> Result<Option<(State, Option<serde_json::Value>, Option<String>)>> {

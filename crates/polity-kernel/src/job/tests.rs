@@ -209,3 +209,114 @@ async fn a_tick_is_taken_once_by_many_and_never_again_when_the_clock_goes_back()
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_is_taken_once_also_between_whole_seconds() {
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let cron = Cron { name: "test.hourly", schedule: "0 * * * *", kind: "test.count", payload: json!({}) };
+        let schedules =
+            Schedules::new(vec![cron], house.db.clone(), house.clock.clone(), house.jobs.clone()).unwrap();
+        schedules.step().await.unwrap();
+        house.clock.advance(std::time::Duration::from_hours(1));
+        let mut enqueued = 0;
+        for _ in 0..20 {
+            enqueued += schedules.step().await.unwrap();
+            house.clock.advance(std::time::Duration::from_millis(330));
+        }
+        assert_eq!(enqueued, 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_kills_its_workers_is_given_up() {
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let id = house.enqueue(NewJob { max_attempts: 2, ..job(json!({})) }).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(house.worker.claim(10).await.unwrap().len(), 1);
+            house.clock.advance(std::time::Duration::from_secs(61));
+        }
+        assert!(house.worker.claim(10).await.unwrap().is_empty());
+        assert_eq!(house.state(&id).await, State::Failed);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_called_off_while_it_runs_does_not_run_again() {
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let fails = house.enqueue(job(json!({ "fail": "retry" }))).await.unwrap();
+        let dies = house.enqueue(job(json!({}))).await.unwrap();
+        let claimed = house.worker.claim(10).await.unwrap();
+        let mut tx = house.db.begin().await.unwrap();
+        assert!(house.jobs.cancel(&mut tx, &fails).await.unwrap());
+        assert!(house.jobs.cancel(&mut tx, &dies).await.unwrap());
+        assert!(!house.jobs.cancel(&mut tx, "job_unknown").await.unwrap());
+        tx.commit().await.unwrap();
+        for claimed in claimed.into_iter().filter(|claimed| claimed.id == fails) {
+            house.worker.run(claimed).await.unwrap();
+        }
+        assert_eq!((house.state(&fails).await, house.state(&dies).await), (State::Cancelled, State::Running));
+        house.clock.advance(std::time::Duration::from_secs(61));
+        assert_eq!((house.worker.step().await.unwrap(), house.state(&dies).await), (0, State::Cancelled));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_panics_has_failed() {
+    struct Careless;
+    #[async_trait]
+    impl JobHandler for Careless {
+        async fn run(&self, _: &JobCtx) -> Result<(), JobError> {
+            panic!("careless")
+        }
+    }
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let kind = JobKind::new("test.count", Arc::new(Careless));
+        let worker = Worker::new(vec![kind], house.db.clone(), house.clock.clone());
+        let id = house.enqueue(NewJob { max_attempts: 1, ..job(json!({})) }).await.unwrap();
+        worker.step().await.unwrap();
+        assert_eq!(house.state(&id).await, State::Failed);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_effect_and_its_completion_are_one_and_a_zombie_has_neither() {
+    struct Effect(Db);
+    #[async_trait]
+    impl JobHandler for Effect {
+        async fn run(&self, job: &JobCtx) -> Result<(), JobError> {
+            let mut tx = self.0.begin().await?;
+            tx.sql("insert into cron (name, last_tick) values ($1, $2)")
+                .bind(&format!("effect {}", job.job.fence))
+                .bind(&job.job.run_at)
+                .execute()
+                .await?;
+            job.finish_in(&mut tx).await?;
+            Ok(tx.commit().await?)
+        }
+    }
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let kind = JobKind::new("test.count", Arc::new(Effect(house.db.clone())));
+        let worker = Worker::new(vec![kind], house.db.clone(), house.clock.clone());
+        let id = house.enqueue(job(json!({}))).await.unwrap();
+        let zombie = worker.claim(1).await.unwrap().remove(0);
+        house.clock.advance(std::time::Duration::from_secs(61));
+        let heir = worker.claim(1).await.unwrap().remove(0);
+        worker.run(zombie).await.unwrap();
+        assert_eq!(house.state(&id).await, State::Running);
+        worker.run(heir).await.unwrap();
+        assert_eq!(house.state(&id).await, State::Succeeded);
+        let mut read = house.db.read().await.unwrap();
+        let effects: Vec<(String,)> = read.sql("select name from cron").all().await.unwrap();
+        assert_eq!(effects, [("effect 2".to_owned(),)]);
+    })
+    .await;
+}

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{Claimed, JobError, JobKind, State, store};
@@ -89,10 +91,14 @@ impl Worker {
     /// What the database says.
     pub async fn claim(&self, limit: u32) -> Result<Vec<Claimed>> {
         let now = self.clock.now();
-        if limit == 0 || !store::any_due(&mut *self.db.read().await?, now).await? {
+        if limit == 0 || !store::any_due(&mut *self.db.read().await?, &self.names, now).await? {
             return Ok(Vec::new());
         }
         let mut tx = self.db.begin().await?;
+        let lost = store::give_up_lost(&mut tx, &self.names, now).await?;
+        if lost > 0 {
+            tracing::error!(job.count = lost, "jobs were given up: their workers were lost");
+        }
         let claimed = store::claim(&mut tx, &self.names, now, now + self.longest, i64::from(limit)).await?;
         tx.commit().await?;
         Ok(claimed)
@@ -126,11 +132,11 @@ impl Worker {
             finished: AtomicBool::new(false),
         };
         let ran = {
-            let run = kind.handler.run(&ctx);
+            let run = AssertUnwindSafe(kind.handler.run(&ctx)).catch_unwind();
             tokio::pin!(run);
             loop {
                 tokio::select! {
-                    ran = &mut run => break ran,
+                    ran = &mut run => break ran.unwrap_or_else(|_| Err(JobError::Retry("the handler panicked".to_owned()))),
                     () = tokio::time::sleep(kind.lease / 3) => self.renew(&ctx).await,
                 }
             }
@@ -168,7 +174,7 @@ impl Worker {
             }
             Err(JobError::Retry(error)) if attempts < max_attempts => {
                 tracing::warn!(job.id = id, job.kind = kind, error, "a job will be tried again");
-                store::put_back(&mut tx, id, *fence, &error, now + backoff::pause(PAUSE, *attempts, id)).await?
+                store::put_back(&mut tx, id, *fence, &error, now, now + backoff::pause(PAUSE, *attempts, id)).await?
             }
             Err(error) => {
                 tracing::error!(job.id = id, job.kind = kind, error = %error, "a job was given up");
