@@ -7,3 +7,4 @@
 // The types of a service are documented where a client reads them: in its bodies. Rooms are private to their service.
 pub mod account;
 pub mod auth;
+mod post;

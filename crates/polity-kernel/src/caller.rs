@@ -15,7 +15,7 @@ use std::{pin::Pin, sync::Arc};
 use chrono::{DateTime, Utc};
 
 pub use guard::{AdminOrService, GUARD, Guard, IsAdminOrService, IsService, IsUser, Public, Require, Service, User};
-pub(crate) use guard::identify;
+pub use guard::identify;
 pub use settings::CallerSettings;
 
 use crate::http::Problem;

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+pub use polity_seal::{random_bytes, random_code, random_url_safe};
 use polity_seal::{HashKey, KeyId, Keyring, SealError, TokenHash};
 use zeroize::Zeroizing;
 

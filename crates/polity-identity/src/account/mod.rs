@@ -6,27 +6,33 @@
 //! Invariants: an address belongs to one person for ever, deleted ones included; a suspended or banned account is inactive;
 //! at least one super_admin stays; every change publishes its event in its own transaction.
 //!
-//! Tables: `account`, `account_status_change`, `account_note`.
+//! Tables: `account`, `account_gram`, `account_status_change`, `account_note`, `account_email_change`.
 //! Publishes: `account_service.user.*`, `account_service.role.*`, `account_service.admin.action.account.*`.
+//! Hears: `auth_service.user.logged_in`. Jobs: `account.erase_due`, hourly.
 //! Deliberately absent: membership of organisations, plans (asked through a port once there is one).
 
 mod api;
 mod error;
+mod events;
+mod guard;
+mod jobs;
 mod model;
 mod service;
+mod settings;
 mod store;
 
 use polity_kernel::{
     Ctx,
-    config::Section,
+    config::{ConfigError, Section},
     db::{Migration, Migrations},
     http::FromRef,
     service::{Mounted, Service},
 };
 
 pub use error::Error;
-pub use model::{AccountId, AdminRole, Status};
-pub use service::{claims, ensure};
+pub use model::{Account, AccountId, AdminRole, Status, fold_email};
+pub use service::{Ensured, NewAccount, RoleActor, assign_roles, claims, count_super_admins, ensure};
+pub use settings::AccountSettings;
 
 /// What is always true of this service.
 pub const SERVICE: Service = Service {
@@ -34,7 +40,7 @@ pub const SERVICE: Service = Service {
     contract_name: "account_service",
     port: 8202,
     base: "/api/v1/accounts",
-    capabilities: &["profiles", "preferences", "moderation", "platform_roles", "custom_instructions"],
+    capabilities: &["profiles", "preferences", "moderation", "platform_roles", "custom_instructions", "export", "erasure"],
     migrations: Migrations {
         set: "account",
         list: &[Migration { version: 1, name: "accounts", sql: include_str!("tables.sql") }],
@@ -46,18 +52,26 @@ pub const SERVICE: Service = Service {
 
 /// What the handlers of this service share.
 #[derive(Clone)]
-pub struct Account {
+pub(crate) struct Accounts {
     ctx: Ctx,
+    settings: std::sync::Arc<AccountSettings>,
 }
 
-impl FromRef<Account> for Ctx {
-    fn from_ref(account: &Account) -> Self {
-        account.ctx.clone()
+impl FromRef<Accounts> for Ctx {
+    fn from_ref(state: &Accounts) -> Self {
+        state.ctx.clone()
     }
 }
 
 /// The service, ready to be composed.
-#[must_use]
-pub fn mount(ctx: &Ctx) -> Mounted {
-    Mounted::new(&SERVICE, api::routes(), Account { ctx: ctx.clone() })
+///
+/// # Errors
+/// If its settings cannot be read.
+pub fn mount(ctx: &Ctx) -> Result<Mounted, ConfigError> {
+    let settings = std::sync::Arc::new(ctx.config.section("account")?);
+    let mut mounted = Mounted::new(&SERVICE, api::routes(), Accounts { ctx: ctx.clone(), settings });
+    mounted.consumers = events::consumers();
+    mounted.jobs = jobs::kinds(ctx);
+    mounted.crons = jobs::crons();
+    Ok(mounted)
 }

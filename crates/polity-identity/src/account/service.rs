@@ -1,19 +1,143 @@
 //! The rules, named by the contract. No HTTP here.
 
-use polity_kernel::{caller::Caller, db::Conn};
+mod directory;
+mod lifecycle;
+mod moderation;
+mod profile;
+
+use polity_kernel::{
+    Ctx,
+    caller::Caller,
+    db::{Conn, Json, Tx},
+};
+use polity_ports::{Said, account::UserCreated};
+
+pub(super) use directory::{Listed, by_email, list, search, stats};
+pub(super) use lifecycle::{cancel_erasure, delete, erase_due, export, schedule_erasure, seen};
+pub use moderation::{RoleActor, assign_roles};
+pub(super) use moderation::{Actor, add_note, detail, history, set_active, set_moderation};
+pub(super) use profile::{Change, Confirmed, confirm_email, profile, set_instructions, set_preferences, update, version};
 
 use super::{
     Error,
-    model::{Account, AccountId},
+    model::{Account, AccountId, Preferences, Status, fold_email},
     store,
 };
 
-/// The profile of an account, for those who may see it.
+/// Who an account is for.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// The id that auth assigned.
+    pub user_id: AccountId,
+    /// Their address, in any form.
+    pub email: String,
+    /// Their name.
+    pub name: String,
+}
+
+/// What [`ensure`] found or made.
+#[derive(Debug, Clone)]
+pub struct Ensured {
+    /// The stored account.
+    pub account: Account,
+    /// Whether it was made now.
+    pub created: bool,
+}
+
+/// The account of a person, made if there is none.
 ///
-/// BR-STS-006: an inactive account is not found. What the caller may not see answers like what does not exist.
-pub(super) async fn profile(conn: &mut Conn, caller: &Caller, user_id: &AccountId) -> Result<Account, Error> {
-    if !caller.may_act_for(&user_id.0) {
-        return Err(Error::Forbidden("You can only access your own account"));
+/// BR-ACC-001, 006, 007: the insert decides who made it; whoever comes second gets the stored one untouched, and the event
+/// is published once. BR-ACC-002: an address belongs to one person for ever.
+///
+/// # Errors
+/// [`Error::EmailTaken`] if the address is somebody else's; [`Error::Refused`] for blanks.
+pub async fn ensure(tx: &mut Tx, ctx: &Ctx, new: NewAccount) -> Result<Ensured, Error> {
+    let name = new.name.trim().to_owned();
+    if new.user_id.0.trim().is_empty() {
+        return Err(Error::Refused("user_id is required"));
     }
-    store::find_active(conn, user_id).await?.ok_or_else(|| Error::NotFound(user_id.0.clone()))
+    if name.is_empty() {
+        return Err(Error::Refused("name is required"));
+    }
+    let now = ctx.clock.now();
+    let account = Account {
+        user_id: new.user_id,
+        email: fold_email(&new.email),
+        name,
+        is_active: true,
+        status: Status::Active,
+        status_reason: None,
+        admin_roles: Json(Vec::new()),
+        preferences: Json(Preferences::new()),
+        custom_instructions: String::new(),
+        created_at: now,
+        updated_at: now,
+        deleted_at: None,
+        erase_at: None,
+        last_seen_at: None,
+    };
+    if store::insert(tx, &account).await? {
+        let created = UserCreated {
+            user_id: account.user_id.0.clone(),
+            email: account.email.clone(),
+            name: account.name.clone(),
+            subscription_plan: "free".to_owned(),
+            created_at: now,
+        };
+        ctx.events.publish(tx, created.event()).await?;
+        return Ok(Ensured { account, created: true });
+    }
+    match store::find(tx, &account.user_id).await? {
+        Some(account) => Ok(Ensured { account, created: false }),
+        None => Err(Error::EmailTaken(account.email)),
+    }
+}
+
+/// The stored account of a person, active or not; for auth and for whoever asks for claims.
+///
+/// # Errors
+/// What the database says.
+pub async fn claims(conn: &mut Conn, user_id: &AccountId) -> Result<Option<Account>, Error> {
+    Ok(store::find(conn, user_id).await?)
+}
+
+/// How many active super_admins there are.
+///
+/// # Errors
+/// What the database says.
+pub async fn count_super_admins(conn: &mut Conn) -> Result<i64, Error> {
+    Ok(store::count_super_admins(conn).await?)
+}
+
+/// Refuses who may not act for a person. The row is not looked at, so the answer says nothing about it.
+pub(super) fn check_self(caller: &Caller, user_id: &AccountId) -> Result<(), Error> {
+    if caller.may_act_for(&user_id.0) {
+        return Ok(());
+    }
+    Err(Error::Forbidden("You can only access your own account"))
+}
+
+/// The account for a change: nobody else changes it until the transaction ends.
+pub(super) async fn locked(tx: &mut Tx, user_id: &AccountId) -> Result<Account, Error> {
+    tx.lock("account", &user_id.0).await?;
+    store::find(tx, user_id).await?.ok_or_else(|| Error::NotFound(user_id.0.clone()))
+}
+
+/// The same for an account that may be used (BR-STS-006: another is not found).
+pub(super) async fn locked_active(tx: &mut Tx, user_id: &AccountId) -> Result<Account, Error> {
+    let account = locked(tx, user_id).await?;
+    if account.is_active { Ok(account) } else { Err(Error::NotFound(user_id.0.clone())) }
+}
+
+/// Sees to it that a super_admin is left when this one goes. Taken before the account's own lock, as everywhere.
+pub(super) async fn keep_a_super_admin(tx: &mut Tx, account: &Account) -> Result<(), Error> {
+    if account.is_acting_super_admin() && store::count_super_admins(tx).await? <= 1 {
+        return Err(Error::LastSuperAdmin);
+    }
+    Ok(())
+}
+
+/// The lock that every change of who is an acting super_admin takes first.
+pub(super) async fn lock_super_admins(tx: &mut Tx) -> Result<(), Error> {
+    Ok(tx.lock("account.super_admins", "all").await?)
 }

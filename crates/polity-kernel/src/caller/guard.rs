@@ -117,7 +117,7 @@ fn state(operation: &mut openapi::Operation, name: &str, schemes: &[&str]) {
 ///
 /// # Errors
 /// 401 if a credential is there and not valid.
-pub(crate) async fn identify(ctx: &Ctx, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+pub async fn identify(ctx: &Ctx, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
     if let Some(secret) = headers.get("x-internal-service-secret") {
         return service(ctx, headers, secret.as_bytes()).map(Some);
     }

@@ -1,0 +1,343 @@
+//! Signing in, going on, signing out.
+
+use chrono::{DateTime, Utc};
+use garde::Validate;
+use http::HeaderMap;
+use polity_kernel::{
+    Secret,
+    caller::{Public, User},
+    clock,
+    http::{ClientIp, Json, Path, Result, Routes, State, UserAgent, codes},
+    operation,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Done, WithCookie, client, done};
+use crate::auth::{
+    Auth, Error, cookies,
+    error::code,
+    model::{Scope, Session},
+    service::{self, Door, Opened},
+};
+
+/// Address and password.
+#[derive(Deserialize, Validate, JsonSchema)]
+struct LoginIn {
+    /// The address.
+    #[garde(length(chars, min = 1, max = 254))]
+    email: String,
+    /// The password.
+    #[garde(length(bytes, min = 1, max = 1024))]
+    password: String,
+    /// The organization to sign in to.
+    #[garde(length(chars, max = 255))]
+    organization_id: Option<String>,
+}
+
+/// A session that was opened.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LoginOut {
+    /// Always true.
+    success: bool,
+    /// Whose.
+    user_id: String,
+    /// Their address.
+    email: String,
+    /// Their name.
+    name: String,
+    /// An access token.
+    access_token: String,
+    /// The refresh token, if the settings say so; the cookie has it.
+    refresh_token: Option<String>,
+    /// `Bearer`.
+    token_type: &'static str,
+    /// How long the access token lives, in seconds.
+    expires_in: i64,
+}
+
+fn body_token(auth: &Auth, opened: &Opened) -> Option<String> {
+    auth.settings.return_refresh_token_in_body.then(|| opened.refresh_token.clone())
+}
+
+/// Signs in with a password.
+///
+/// The refresh token travels in a cookie. An unknown address and a wrong password answer the same.
+#[operation(
+    "auth.login",
+    errors(code::INVALID_CREDENTIALS, code::ACCOUNT_DISABLED, code::PASSWORD_NOT_SET, codes::FORBIDDEN, codes::RATE_LIMITED)
+)]
+async fn login(
+    _: Public,
+    State(auth): State<Auth>,
+    ip: ClientIp,
+    agent: UserAgent,
+    Json(body): Json<LoginIn>,
+) -> Result<WithCookie<LoginOut>> {
+    let password = Secret::from(body.password);
+    let organization = body.organization_id.as_deref().filter(|id| !id.trim().is_empty());
+    let (opened, identity) =
+        service::login(&auth, Door::User, &body.email, &password, organization, client(ip, agent)).await?;
+    let cookie = auth.cookie(&opened.refresh_token, opened.refresh_expires_in)?;
+    let body = LoginOut {
+        success: true,
+        user_id: identity.user_id,
+        email: identity.email,
+        name: identity.name,
+        refresh_token: body_token(&auth, &opened),
+        access_token: opened.access_token,
+        token_type: "Bearer",
+        expires_in: opened.expires_in,
+    };
+    Ok(WithCookie { body, cookie })
+}
+
+/// A session of an administrator.
+#[derive(Debug, Serialize, JsonSchema)]
+struct AdminLoginOut {
+    /// What login answers.
+    #[serde(flatten)]
+    login: LoginOut,
+    /// The platform roles.
+    admin_roles: Vec<String>,
+}
+
+/// Signs a platform administrator in.
+///
+/// For people with at least one platform role. The session is shorter, and its token opens the administration.
+#[operation(
+    "auth.admin_login",
+    errors(code::INVALID_CREDENTIALS, code::ACCOUNT_DISABLED, code::NOT_AN_ADMIN, codes::RATE_LIMITED)
+)]
+async fn admin_login(
+    _: Public,
+    State(auth): State<Auth>,
+    ip: ClientIp,
+    agent: UserAgent,
+    Json(body): Json<LoginIn>,
+) -> Result<WithCookie<AdminLoginOut>> {
+    let password = Secret::from(body.password);
+    let (opened, identity) =
+        service::login(&auth, Door::Admin, &body.email, &password, None, client(ip, agent)).await?;
+    let cookie = auth.cookie(&opened.refresh_token, opened.refresh_expires_in)?;
+    let admin_roles = opened.claims.texts("admin_roles");
+    let login = LoginOut {
+        success: true,
+        user_id: identity.user_id,
+        email: identity.email,
+        name: identity.name,
+        refresh_token: body_token(&auth, &opened),
+        access_token: opened.access_token,
+        token_type: "Bearer",
+        expires_in: opened.expires_in,
+    };
+    Ok(WithCookie { body: AdminLoginOut { login, admin_roles }, cookie })
+}
+
+/// A refresh token, if it does not come in the cookie.
+#[derive(Default, Deserialize, Validate, JsonSchema)]
+struct RefreshIn {
+    /// The token.
+    #[garde(length(bytes, max = 4096))]
+    refresh_token: Option<String>,
+}
+
+/// A new access token.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RefreshOut {
+    /// Always true.
+    success: bool,
+    /// The access token.
+    access_token: String,
+    /// The refresh token, if the settings say so; the cookie has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    /// `Bearer`.
+    token_type: &'static str,
+    /// How long it lives, in seconds.
+    expires_in: i64,
+    /// Who issued it.
+    provider: String,
+}
+
+/// Exchanges the refresh token, from the cookie or the body, for a new pair.
+///
+/// A refresh token works once; one that comes back later than a few seconds ends its session. The new one travels in the
+/// cookie.
+#[operation("auth.refresh", errors(code::INVALID_TOKEN, codes::FORBIDDEN))]
+async fn refresh(
+    _: Public,
+    State(auth): State<Auth>,
+    headers: Headers,
+    Optional(body): Optional<RefreshIn>,
+) -> Result<WithCookie<RefreshOut>> {
+    let cookie = cookies::read(&headers.0);
+    let in_body = body.refresh_token.filter(|token| !token.is_empty());
+    let opened = match (cookie, in_body) {
+        (None, None) => return Err(Error::InvalidToken("Missing refresh token").into()),
+        (None, Some(token)) => service::refresh(&auth, &token).await?,
+        (Some(token), in_body) => {
+            auth.check_origin(&headers.0)?;
+            match (service::refresh(&auth, &token).await, in_body) {
+                // The cookie wins only if it is valid.
+                (Err(Error::InvalidToken(_)), Some(other)) if other != token => service::refresh(&auth, &other).await?,
+                (done, _) => done?,
+            }
+        }
+    };
+    let cookie = auth.cookie(&opened.refresh_token, opened.refresh_expires_in)?;
+    let body = RefreshOut {
+        success: true,
+        refresh_token: body_token(&auth, &opened),
+        access_token: opened.access_token,
+        token_type: "Bearer",
+        expires_in: opened.expires_in,
+        provider: opened.provider,
+    };
+    Ok(WithCookie { body, cookie })
+}
+
+/// Signs out: the session ends, and the cookie is cleared.
+///
+/// By the refresh cookie, a refresh token in the body, or the access token. Without any there is nothing to do.
+#[operation("auth.logout", errors(codes::FORBIDDEN))]
+async fn logout(
+    _: Public,
+    State(auth): State<Auth>,
+    headers: Headers,
+    Optional(body): Optional<RefreshIn>,
+) -> Result<WithCookie<Done>> {
+    let cookie = cookies::read(&headers.0);
+    if cookie.is_some() {
+        auth.check_origin(&headers.0)?;
+    }
+    let bearer = headers.0.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let claims = match bearer.and_then(|value| value.split_once(' ')) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => auth.verify(token.trim()).await?.ok(),
+        _ => None,
+    };
+    let refresh = cookie.or(body.refresh_token);
+    service::log_out(&auth, refresh.as_deref(), claims.as_ref()).await?;
+    let cookie = auth.cookie("", 0)?;
+    Ok(WithCookie { body: Done { success: true, message: "Signed out" }, cookie })
+}
+
+/// A session.
+#[derive(Debug, Serialize, JsonSchema)]
+struct SessionOut {
+    /// Its id.
+    session_id: String,
+    /// Whether it is the one that asks.
+    current: bool,
+    /// What it is for.
+    scope: Scope,
+    /// Where it was opened from.
+    ip_address: String,
+    /// With what.
+    user_agent: String,
+    /// When it was opened.
+    #[serde(with = "clock::rfc3339")]
+    #[schemars(with = "DateTime<Utc>")]
+    created_at: DateTime<Utc>,
+    /// When it was last carried on.
+    #[serde(with = "clock::rfc3339")]
+    #[schemars(with = "DateTime<Utc>")]
+    last_activity: DateTime<Utc>,
+    /// When it ends if it is not carried on.
+    #[serde(with = "clock::rfc3339")]
+    #[schemars(with = "DateTime<Utc>")]
+    expires_at: DateTime<Utc>,
+}
+
+impl SessionOut {
+    fn new(session: Session, current: Option<&str>) -> Self {
+        let Session { id, scope, ip, user_agent, created_at, last_activity, expires_at, .. } = session;
+        let current = current == Some(id.as_str());
+        Self { session_id: id, current, scope, ip_address: ip, user_agent, created_at, last_activity, expires_at }
+    }
+}
+
+/// One's own live sessions.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Sessions {
+    /// Newest first, at most 200.
+    sessions: Vec<SessionOut>,
+    /// How many.
+    total: usize,
+}
+
+/// One's own live sessions, newest first.
+#[operation("auth.list_sessions")]
+async fn list_sessions(user: User, State(auth): State<Auth>) -> Result<Json<Sessions>> {
+    let current = user.session_id.clone();
+    let sessions = service::list_sessions(&auth, user.id()).await?;
+    let sessions: Vec<SessionOut> = sessions.into_iter().map(|one| SessionOut::new(one, current.as_deref())).collect();
+    Ok(Json(Sessions { total: sessions.len(), sessions }))
+}
+
+/// Ends all of one's own sessions, this one too.
+#[operation("auth.end_sessions")]
+async fn end_sessions(user: User, State(auth): State<Auth>) -> Result<Json<Done>> {
+    service::log_out_everywhere(&auth, user.id()).await?;
+    Ok(done("Signed out everywhere"))
+}
+
+/// Ends one of one's own sessions.
+#[operation("auth.end_session", errors(code::SESSION_NOT_FOUND))]
+async fn end_session(user: User, State(auth): State<Auth>, Path(session_id): Path<String>) -> Result<Json<Done>> {
+    service::end_session(&auth, user.id(), &session_id).await?;
+    Ok(done("Session ended"))
+}
+
+/// The headers of the request, for cookies and origin.
+struct Headers(HeaderMap);
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Headers {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(parts.headers.clone()))
+    }
+}
+
+impl aide::OperationInput for Headers {}
+
+/// A JSON body that may be missing.
+struct Optional<T>(T);
+
+impl<S, T> axum::extract::FromRequest<S> for Optional<T>
+where
+    S: Send + Sync,
+    T: Default + serde::de::DeserializeOwned + Validate<Context = ()>,
+{
+    type Rejection = polity_kernel::http::Problem;
+
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Self::Rejection> {
+        let empty = request.headers().get(http::header::CONTENT_LENGTH).is_none_or(|length| length.as_bytes() == b"0");
+        if empty && !request.headers().contains_key(http::header::TRANSFER_ENCODING) {
+            return Ok(Self(T::default()));
+        }
+        let Json(body) = Json::<T>::from_request(request, state).await?;
+        Ok(Self(body))
+    }
+}
+
+impl<T: JsonSchema> aide::OperationInput for Optional<T> {
+    fn operation_input(ctx: &mut aide::generate::GenContext, operation: &mut aide::openapi::Operation) {
+        <Json<T> as aide::OperationInput>::operation_input(ctx, operation);
+        if let Some(aide::openapi::ReferenceOr::Item(body)) = &mut operation.request_body {
+            body.required = false;
+        }
+    }
+}
+
+pub(super) fn add(routes: Routes<Auth>) -> Routes<Auth> {
+    routes
+        .post("/api/v1/auth/login", login())
+        .post("/api/v1/auth/admin/login", admin_login())
+        .post("/api/v1/auth/refresh", refresh())
+        .post("/api/v1/auth/logout", logout())
+        .get("/api/v1/auth/sessions", list_sessions())
+        .delete("/api/v1/auth/sessions", end_sessions())
+        .delete("/api/v1/auth/sessions/{session_id}", end_session())
+}

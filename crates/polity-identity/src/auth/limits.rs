@@ -1,0 +1,79 @@
+//! Rate limits per client address and path. Services are not limited.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    middleware::Next,
+};
+use polity_kernel::{
+    caller,
+    http::{ClientIp, IntoResponse, Problem, Response, codes},
+    limit::Rule,
+};
+
+use super::{Auth, settings::RateLimitSettings};
+
+/// How often a path may be asked in a minute; `None`: as often as one likes.
+fn per_minute(settings: &RateLimitSettings, path: &str) -> Option<u32> {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    match last {
+        "health" | "detailed" | "info" | "stats" | "jwks.json" => None,
+        "login" => Some(settings.login_per_minute),
+        "register" | "resend" | "reset" => Some(settings.register_per_minute),
+        last if last.starts_with("token") => Some(settings.token_per_minute),
+        _ => Some(settings.per_minute),
+    }
+}
+
+/// Lets a request through, or answers 429 with when to come back.
+pub(super) async fn limit(State(auth): State<Auth>, request: Request, next: Next) -> Response {
+    let settings = &auth.settings.rate_limits;
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let quota = per_minute(settings, &path).filter(|_| settings.enabled);
+    let Some(quota) = quota else { return next.run(request).await };
+    let (mut parts, body) = request.into_parts();
+    // A valid service secret is not limited; a wrong one is, and is refused by the guard.
+    let is_service = parts.headers.contains_key("x-internal-service-secret")
+        && matches!(caller::identify(&auth.ctx, &parts.headers).await, Ok(Some(caller)) if caller.is_service());
+    if is_service {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    let ip = match ClientIp::from_request_parts(&mut parts, &auth).await {
+        Ok(ClientIp(ip)) => ip,
+        Err(problem) => return problem.into_response(),
+    };
+    let rule = Rule::new("auth", quota, Duration::from_mins(1), quota);
+    let decision = auth.ctx.limiter.check(&rule, &format!("{ip} {path}")).await;
+    if decision.allowed {
+        let mut response = next.run(Request::from_parts(parts, body)).await;
+        response.headers_mut().extend(decision.headers());
+        return response;
+    }
+    let wait = decision.retry_after_seconds().unwrap_or(1);
+    Problem::new(codes::RATE_LIMITED, format!("Too many requests; try again in {wait} seconds."))
+        .with("error", "Rate limit exceeded")
+        .with("retry_after", wait)
+        .with_headers(decision.headers())
+        .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_has_its_limit() {
+        let settings = RateLimitSettings::default();
+        for (path, limit) in [
+            ("/api/v1/auth/login", Some(20)),
+            ("/api/v1/auth/admin/login", Some(20)),
+            ("/api/v1/auth/register", Some(10)),
+            ("/api/v1/auth/token-pair", Some(20)),
+            ("/api/v1/auth/verify-token", Some(60)),
+            ("/api/v1/auth/info", None),
+        ] {
+            assert_eq!(per_minute(&settings, path), limit, "{path}");
+        }
+    }
+}

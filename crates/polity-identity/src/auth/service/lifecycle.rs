@@ -1,0 +1,53 @@
+//! What follows from what account says, and what has ended.
+
+use std::time::Duration;
+
+use polity_kernel::db::Tx;
+
+use super::revoke_sessions;
+use crate::auth::{Auth, Error, model::Scope, store};
+
+/// Takes over the active flag; an account that may not be used has no sessions.
+pub(in crate::auth) async fn follow_status(tx: &mut Tx, auth: &Auth, user_id: &str, is_active: bool) -> Result<(), Error> {
+    store::set_active(tx, user_id, is_active, auth.ctx.clock.now()).await?;
+    if !is_active {
+        revoke_sessions(tx, auth, user_id, None, None, "disabled").await?;
+    }
+    Ok(())
+}
+
+/// Takes over name and address.
+pub(in crate::auth) async fn follow_profile(tx: &mut Tx, auth: &Auth, user_id: &str, name: &str, email: &str) -> Result<(), Error> {
+    if !store::sync_profile(tx, user_id, name, email, auth.ctx.clock.now()).await?
+        && store::find_identity(tx, user_id).await?.is_some()
+    {
+        tracing::error!(user.id = user_id, "the address of an account is another identity's; the identity keeps its own");
+    }
+    Ok(())
+}
+
+/// Leaves nothing of an erased person but the id.
+pub(in crate::auth) async fn forget(tx: &mut Tx, auth: &Auth, user_id: &str) -> Result<(), Error> {
+    let email = format!("erased+{user_id}@erased.invalid");
+    store::erase_identity(tx, user_id, &email, auth.ctx.clock.now()).await?;
+    revoke_sessions(tx, auth, user_id, None, None, "deleted").await?;
+    Ok(())
+}
+
+/// Ends an administrator's sessions when a role was taken: the next one carries the roles that are left.
+pub(in crate::auth) async fn revoke_admin_sessions(tx: &mut Tx, auth: &Auth, user_id: &str) -> Result<(), Error> {
+    revoke_sessions(tx, auth, user_id, None, Some(Scope::Admin), "role_revoked").await?;
+    Ok(())
+}
+
+/// Sessions are kept this long after they ended, for whoever asks what happened.
+const KEPT: Duration = Duration::from_hours(30 * 24);
+
+/// Deletes what has ended; says how much.
+pub(in crate::auth) async fn clean_up(auth: &Auth) -> Result<u64, Error> {
+    let now = auth.ctx.clock.now();
+    let mut tx = auth.ctx.db.begin().await?;
+    let gone = store::clean_up(&mut tx, now, now - KEPT).await?;
+    tx.commit().await?;
+    Ok(gone)
+}

@@ -1,0 +1,86 @@
+//! Passwords: changed, or reset by a mailed link that works once. Either ends the other sessions.
+
+use std::time::Duration;
+
+use polity_kernel::{
+    Secret, TokenKind, TokenText,
+    mail::{Mail, Priority},
+};
+
+use super::revoke_sessions;
+use crate::{
+    account::fold_email,
+    auth::{Auth, Error, store},
+    post::post,
+};
+
+/// How long a reset lives.
+const LIVES: Duration = Duration::from_hours(1);
+/// What keeps hashes of resets apart from others.
+const PURPOSE: &str = "auth.password_reset";
+
+/// Changes a password; ends every session but the one that asks.
+pub(in crate::auth) async fn change_password(
+    auth: &Auth,
+    user_id: &str,
+    session_id: Option<&str>,
+    current: &Secret,
+    new: &Secret,
+) -> Result<(), Error> {
+    let ctx = &auth.ctx;
+    let found = store::find_identity(&mut *ctx.db.read().await?, user_id).await?;
+    let stored = found.as_ref().and_then(|identity| identity.password_hash.as_deref());
+    if !ctx.passwords.verify(current, stored).await? || found.is_none() {
+        return Err(Error::InvalidCredentials);
+    }
+    let hash = ctx.passwords.hash(new).await?;
+    let mut tx = ctx.db.begin().await?;
+    store::set_password(&mut tx, user_id, &hash, ctx.clock.now()).await?;
+    revoke_sessions(&mut tx, auth, user_id, session_id, None, "password_changed").await?;
+    Ok(tx.commit().await?)
+}
+
+/// Mails a reset to whoever has the address; the answer is the same for everybody.
+pub(in crate::auth) async fn request_reset(auth: &Auth, email: &str) -> Result<(), Error> {
+    let ctx = &auth.ctx;
+    let kind = TokenKind::new("reset").map_err(|error| Error::Internal(error.to_string()))?;
+    let token = TokenText::generate(kind);
+    let hash = ctx.secrets.hash(PURPOSE, token.expose()).as_str().to_owned();
+    let email = fold_email(email);
+    let mut tx = ctx.db.begin().await?;
+    let found = store::find_identity_by_email(&mut tx, &email).await?.filter(|identity| identity.is_active);
+    let Some(identity) = found else { return Ok(tx.rollback().await?) };
+    store::put_reset(&mut tx, &hash, &identity.user_id, ctx.clock.now() + LIVES).await?;
+    let mail = Mail {
+        to: identity.email,
+        subject: "Reset your password".to_owned(),
+        text: format!(
+            "Somebody, perhaps you, asked to reset your password. This token sets a new one, once, within an hour:\n\n\
+             {}\n\nIf it was not you, you need do nothing.\n",
+            token.expose()
+        ),
+        html: None,
+        category: "password_reset".to_owned(),
+        tags: vec!["password".to_owned()],
+        priority: Priority::High,
+    };
+    post(&mut tx, ctx, &mail).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Sets a new password with a mailed token; ends every session.
+pub(in crate::auth) async fn confirm_reset(auth: &Auth, token: &str, new: &Secret) -> Result<(), Error> {
+    let ctx = &auth.ctx;
+    let invalid = Error::InvalidToken("The reset token is wrong, spent, or has expired");
+    if TokenText::parse(token).map_or(true, |parsed| parsed.kind.as_str() != "reset") {
+        return Err(invalid);
+    }
+    let hash = ctx.passwords.hash(new).await?;
+    let token_hash = ctx.secrets.hash(PURPOSE, token).as_str().to_owned();
+    let now = ctx.clock.now();
+    let mut tx = ctx.db.begin().await?;
+    let Some(user_id) = store::take_reset(&mut tx, &token_hash, now).await? else { return Err(invalid) };
+    store::set_password(&mut tx, &user_id, &hash, now).await?;
+    revoke_sessions(&mut tx, auth, &user_id, None, None, "password_changed").await?;
+    Ok(tx.commit().await?)
+}

@@ -1,0 +1,307 @@
+//! Sessions: opened by signing in, carried on by refresh tokens, ended for good (BR-SES-041 to 045).
+
+use std::time::Duration;
+
+use polity_kernel::{
+    TokenKind, TokenText,
+    db::{Json, Tx},
+    secret::SealedColumn,
+};
+use polity_ports::{Said, auth::{TokenRefreshed, TokenRevoked}};
+use serde_json::json;
+
+use crate::{
+    account::{self, AccountId},
+    auth::{
+        Auth, Error,
+        model::{Claims, Metadata, RefreshToken, Scope, Session},
+        store,
+    },
+};
+
+/// Where successors wait for their grace to end.
+pub(in crate::auth) const SUCCESSORS: SealedColumn =
+    SealedColumn { table: "refresh_token", id: "hash", column: "successor" };
+/// What keeps hashes of refresh tokens apart from others.
+const PURPOSE: &str = "auth.refresh_token";
+
+/// Where somebody signs in from.
+#[derive(Debug, Clone, Default)]
+pub(in crate::auth) struct Client {
+    pub ip: String,
+    pub user_agent: String,
+}
+
+/// What is given out when a session begins or goes on.
+pub(in crate::auth) struct Opened {
+    pub access_token: String,
+    pub refresh_token: String,
+    pub expires_in: i64,
+    pub refresh_expires_in: i64,
+    pub claims: Claims,
+    pub provider: String,
+}
+
+/// For whom a session is opened.
+pub(in crate::auth) struct Opening<'a> {
+    pub user_id: &'a str,
+    pub email: &'a str,
+    pub scope: Scope,
+    pub organization_id: Option<String>,
+    pub permissions: Vec<String>,
+    pub metadata: Metadata,
+    pub client: Client,
+}
+
+impl Auth {
+    fn refresh_ttl(&self, scope: Scope) -> Duration {
+        let seconds = if scope == Scope::Admin { self.settings.admin_refresh_ttl } else { self.settings.refresh_ttl };
+        Duration::from_secs(u64::from(seconds))
+    }
+}
+
+/// Opens a session and issues its first pair of tokens.
+pub(in crate::auth) async fn open(tx: &mut Tx, auth: &Auth, opening: Opening<'_>) -> Result<Opened, Error> {
+    let now = auth.ctx.clock.now();
+    let session = Session {
+        id: auth.ctx.ids.new_id("ses_"),
+        user_id: opening.user_id.to_owned(),
+        scope: opening.scope,
+        provider: "polity".to_owned(),
+        organization_id: opening.organization_id,
+        permissions: Json(opening.permissions),
+        metadata: Json(opening.metadata),
+        ip: opening.client.ip,
+        user_agent: opening.client.user_agent,
+        created_at: now,
+        last_activity: now,
+        expires_at: now + auth.refresh_ttl(opening.scope),
+        invalidated_at: None,
+    };
+    store::session::insert(tx, &session).await?;
+    let refresh_token = new_token(tx, auth, &session).await?;
+    opened(auth, &session, opening.email, refresh_token)
+}
+
+/// Stores a new refresh token of a session, hashed.
+async fn new_token(tx: &mut Tx, auth: &Auth, session: &Session) -> Result<String, Error> {
+    let kind = TokenKind::new("refresh").map_err(|error| Error::Internal(error.to_string()))?;
+    let text = TokenText::generate(kind);
+    let token = RefreshToken {
+        hash: auth.ctx.secrets.hash(PURPOSE, text.expose()).as_str().to_owned(),
+        session_id: session.id.clone(),
+        expires_at: session.expires_at,
+        used_at: None,
+        successor: None,
+    };
+    store::session::insert_token(tx, &token, auth.ctx.clock.now()).await?;
+    Ok(text.expose().to_owned())
+}
+
+fn opened(auth: &Auth, session: &Session, email: &str, refresh_token: String) -> Result<Opened, Error> {
+    let (access_token, claims) = auth.issue(session, email)?;
+    Ok(Opened {
+        access_token,
+        refresh_token,
+        expires_in: claims.exp - claims.iat,
+        refresh_expires_in: (session.expires_at - auth.ctx.clock.now()).num_seconds(),
+        claims,
+        provider: session.provider.clone(),
+    })
+}
+
+/// What came of a refresh. Revoking a family is an effect of its own, so it is committed and then refused.
+pub(in crate::auth) enum Refreshed {
+    Yes(Box<Opened>),
+    No(Error),
+}
+
+/// Exchanges a refresh token: rotated on every use, the family ended when a used one comes back (BR-TOK-007, EC-012).
+pub(in crate::auth) async fn refresh(auth: &Auth, text: &str) -> Result<Opened, Error> {
+    let parsed = TokenText::parse(text).map_err(|_| Error::InvalidToken("Invalid refresh token"))?;
+    if parsed.kind.as_str() != "refresh" {
+        return Err(Error::InvalidToken("Invalid refresh token"));
+    }
+    let hash = auth.ctx.secrets.hash(PURPOSE, text).as_str().to_owned();
+    let mut tx = auth.ctx.db.begin().await?;
+    let known = store::session::find_token(&mut tx, &hash).await?;
+    let Some(known) = known else { return Err(Error::InvalidToken("Invalid refresh token")) };
+    tx.lock("auth.session", &known.session_id).await?;
+    let done = exchange(&mut tx, auth, &hash).await?;
+    tx.commit().await?;
+    match done {
+        Refreshed::Yes(opened) => Ok(*opened),
+        Refreshed::No(error) => Err(error),
+    }
+}
+
+async fn exchange(tx: &mut Tx, auth: &Auth, hash: &str) -> Result<Refreshed, Error> {
+    let now = auth.ctx.clock.now();
+    let refused = |text| Ok(Refreshed::No(Error::InvalidToken(text)));
+    let Some(token) = store::session::find_token(tx, hash).await? else { return refused("Invalid refresh token") };
+    let Some(mut session) = store::session::find(tx, &token.session_id).await? else {
+        return refused("Invalid refresh token");
+    };
+    if session.invalidated_at.is_some() {
+        return refused("Refresh token has been revoked");
+    }
+    if now >= token.expires_at {
+        return refused("Refresh token has expired");
+    }
+    let Some(email) = still_welcome(tx, &mut session).await? else {
+        revoke(tx, auth, &session.user_id, &session.id, "disabled").await?;
+        return refused("Refresh token has been revoked");
+    };
+    if let (Some(used_at), Some(successor)) = (token.used_at, &token.successor) {
+        let grace = Duration::from_secs(u64::from(auth.settings.refresh_grace));
+        if now < used_at + grace {
+            let opened_text = auth.ctx.secrets.open_sealed(SUCCESSORS, hash, successor);
+            let text = opened_text.map_err(|error| Error::Internal(error.to_string()))?;
+            let text = String::from_utf8_lossy(&text).into_owned();
+            return Ok(Refreshed::Yes(Box::new(opened(auth, &session, &email, text)?)));
+        }
+        revoke(tx, auth, &session.user_id, &session.id, "reuse").await?;
+        return refused("Refresh token has been revoked");
+    }
+    session.expires_at = now + auth.refresh_ttl(session.scope);
+    store::session::prolong(tx, &session.id, now, session.expires_at).await?;
+    let successor = new_token(tx, auth, &session).await?;
+    let sealed = auth.ctx.secrets.seal(SUCCESSORS, hash, successor.as_bytes());
+    store::session::use_token(tx, hash, now, &sealed).await?;
+    let opened = opened(auth, &session, &email, successor)?;
+    let event = TokenRefreshed {
+        user_id: session.user_id.clone(),
+        session_id: session.id.clone(),
+        jti: opened.claims.jti.clone(),
+        reason: "refresh".to_owned(),
+        timestamp: now,
+    };
+    auth.ctx.events.publish(tx, event.event()).await?;
+    Ok(Refreshed::Yes(Box::new(opened)))
+}
+
+/// Whether the session's person may still sign in; their address. An administrator's roles are what they are now.
+async fn still_welcome(tx: &mut Tx, session: &mut Session) -> Result<Option<String>, Error> {
+    let account = account::claims(tx, &AccountId(session.user_id.clone())).await?;
+    let Some(account) = account else {
+        // A pair that was minted for somebody without an account here.
+        let identity = store::find_identity(tx, &session.user_id).await?;
+        let minted = session.metadata.0.get("email").and_then(|email| email.as_str()).map(str::to_owned);
+        return Ok(identity.filter(|identity| identity.is_active).map(|identity| identity.email).or(minted));
+    };
+    if !account.is_active {
+        return Ok(None);
+    }
+    if session.scope == Scope::Admin {
+        if account.admin_roles.0.is_empty() {
+            return Ok(None);
+        }
+        session.metadata.0.insert("admin_roles".to_owned(), json!(account.admin_roles.0));
+    }
+
+    Ok(Some(account.email))
+}
+
+/// Ends one session: no refresh, and its access tokens open nothing any more, here at once and elsewhere within a second.
+async fn revoke(tx: &mut Tx, auth: &Auth, user_id: &str, session_id: &str, reason: &str) -> Result<(), Error> {
+    let now = auth.ctx.clock.now();
+    if store::session::end(tx, session_id, reason, now).await? {
+        say_revoked(tx, auth, user_id, session_id, reason).await?;
+    }
+    Ok(())
+}
+
+async fn say_revoked(tx: &mut Tx, auth: &Auth, user_id: &str, session_id: &str, reason: &str) -> Result<(), Error> {
+    let now = auth.ctx.clock.now();
+    let longest = auth.settings.admin_access_ttl.max(auth.settings.access_ttl).max(86_400);
+    let expires_at = now + Duration::from_secs(u64::from(longest));
+    store::session::revoke(tx, session_id, now, expires_at).await?;
+    let (revoked, id) = (auth.clone(), session_id.to_owned());
+    tx.on_commit(move || revoked.revoked.add(id, expires_at));
+    let event = TokenRevoked {
+        user_id: user_id.to_owned(),
+        session_id: session_id.to_owned(),
+        jti: None,
+        reason: reason.to_owned(),
+        timestamp: now,
+    };
+    auth.ctx.events.publish(tx, event.event()).await?;
+    Ok(())
+}
+
+/// Ends the sessions of a person, `but` one, of one scope or all.
+pub(in crate::auth) async fn revoke_sessions(
+    tx: &mut Tx,
+    auth: &Auth,
+    user_id: &str,
+    but: Option<&str>,
+    scope: Option<Scope>,
+    reason: &str,
+) -> Result<usize, Error> {
+    let now = auth.ctx.clock.now();
+    let ended = store::session::end_all(tx, user_id, but, scope.map(Scope::as_str), reason, now).await?;
+    for id in &ended {
+        say_revoked(tx, auth, user_id, id, reason).await?;
+    }
+    Ok(ended.len())
+}
+
+/// Signs out: by refresh token, or by the session of an access token. What is not valid is simply not signed in.
+pub(in crate::auth) async fn log_out(auth: &Auth, refresh: Option<&str>, claims: Option<&Claims>) -> Result<(), Error> {
+    let mut tx = auth.ctx.db.begin().await?;
+    let by_refresh = match refresh.filter(|text| TokenText::parse(text).is_ok()) {
+        Some(text) => {
+            let hash = auth.ctx.secrets.hash(PURPOSE, text).as_str().to_owned();
+            store::session::find_token(&mut tx, &hash).await?.map(|token| token.session_id)
+        }
+        None => None,
+    };
+    let by_access = claims.and_then(|claims| claims.sid.clone());
+    for id in [by_refresh, by_access].into_iter().flatten() {
+        tx.lock("auth.session", &id).await?;
+        let Some(session) = store::session::find(&mut tx, &id).await? else { continue };
+        if session.invalidated_at.is_none() {
+            revoke(&mut tx, auth, &session.user_id, &id, "logout").await?;
+            super::login::say_logged_out(&mut tx, auth, &session.user_id).await?;
+        }
+    }
+    Ok(tx.commit().await?)
+}
+
+/// Ends all sessions of a person; says how many.
+pub(in crate::auth) async fn log_out_everywhere(auth: &Auth, user_id: &str) -> Result<usize, Error> {
+    let mut tx = auth.ctx.db.begin().await?;
+    let ended = revoke_sessions(&mut tx, auth, user_id, None, None, "logout").await?;
+    super::login::say_logged_out(&mut tx, auth, user_id).await?;
+    tx.commit().await?;
+    Ok(ended)
+}
+
+/// The live sessions of a person.
+pub(in crate::auth) async fn list_sessions(auth: &Auth, user_id: &str) -> Result<Vec<Session>, Error> {
+    let mut read = auth.ctx.db.read().await?;
+    Ok(store::session::list_live(&mut read, user_id, auth.ctx.clock.now()).await?)
+}
+
+/// Ends one of a person's sessions; another's answers like one that does not exist.
+pub(in crate::auth) async fn end_session(auth: &Auth, user_id: &str, session_id: &str) -> Result<(), Error> {
+    let mut tx = auth.ctx.db.begin().await?;
+    tx.lock("auth.session", session_id).await?;
+    let found = store::session::find(&mut tx, session_id).await?;
+    let theirs = found.is_some_and(|session| session.user_id == user_id && session.invalidated_at.is_none());
+    if !theirs {
+        return Err(Error::SessionNotFound);
+    }
+    revoke(&mut tx, auth, user_id, session_id, "logout").await?;
+    Ok(tx.commit().await?)
+}
+
+/// A pair of tokens for somebody, on the word of an administrator or a service.
+pub(in crate::auth) async fn mint(auth: &Auth, opening: Opening<'_>) -> Result<Opened, Error> {
+    let mut opening = opening;
+    opening.metadata.insert("email".to_owned(), opening.email.into());
+    let mut tx = auth.ctx.db.begin().await?;
+    let opened = open(&mut tx, auth, opening).await?;
+    tx.commit().await?;
+    Ok(opened)
+}

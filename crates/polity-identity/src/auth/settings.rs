@@ -1,0 +1,110 @@
+//! The settings of auth.
+
+use polity_kernel::{
+    Secret,
+    config::{Config, Problem},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Registration, sign-in, tokens and sessions.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthSettings {
+    /// How long an access token lives, in seconds.
+    pub access_ttl: u32,
+    /// How long a refresh token lives, in seconds.
+    pub refresh_ttl: u32,
+    /// How long an administrator's access token lives, in seconds.
+    pub admin_access_ttl: u32,
+    /// How long an administrator's refresh token lives, in seconds.
+    pub admin_refresh_ttl: u32,
+    /// How long the same refresh token may be used again by somebody else who was as fast, in seconds.
+    pub refresh_grace: u32,
+    /// Whether login gives the refresh token in the body too, not only in the cookie.
+    pub return_refresh_token_in_body: bool,
+    /// Whether the refresh cookie is only sent over https; by default in every environment but development.
+    pub secure_cookies: Option<bool>,
+    /// The domain of the refresh cookie; unset: the host alone.
+    pub cookie_domain: Option<String>,
+    /// When browsers send the refresh cookie to other sites' requests: Lax, Strict or None.
+    pub cookie_samesite: String,
+    /// The secret of `admin/bootstrap`; unset: that is closed.
+    #[schemars(with = "Option<String>", extend("x-secret" = true))]
+    pub admin_bootstrap_secret: Option<Secret>,
+    /// The HS256 secret of an earlier platform, whose tokens are then accepted; unset: they are not.
+    #[schemars(with = "Option<String>", extend("x-secret" = true))]
+    pub legacy_jwt_secret: Option<Secret>,
+    /// Limits per client address and path.
+    pub rate_limits: RateLimitSettings,
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        Self {
+            access_ttl: 3_600,
+            refresh_ttl: 604_800,
+            admin_access_ttl: 14_400,
+            admin_refresh_ttl: 86_400,
+            refresh_grace: 10,
+            return_refresh_token_in_body: false,
+            secure_cookies: None,
+            cookie_domain: None,
+            cookie_samesite: "Lax".to_owned(),
+            admin_bootstrap_secret: None,
+            legacy_jwt_secret: None,
+            rate_limits: RateLimitSettings::default(),
+        }
+    }
+}
+
+/// Limits per client address and path, in requests per minute.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimitSettings {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// Where nothing else is said.
+    pub per_minute: u32,
+    /// Signing in.
+    pub login_per_minute: u32,
+    /// Token endpoints.
+    pub token_per_minute: u32,
+    /// Registration and password reset.
+    pub register_per_minute: u32,
+}
+
+impl Default for RateLimitSettings {
+    fn default() -> Self {
+        Self { enabled: true, per_minute: 60, login_per_minute: 20, token_per_minute: 20, register_per_minute: 10 }
+    }
+}
+
+/// Secrets shorter than this are refused in production, in bytes.
+const SHORTEST: usize = 32;
+
+/// What production demands of these settings.
+#[must_use]
+pub fn production_checks(config: &Config) -> Vec<Problem> {
+    let settings: AuthSettings = match config.section("auth") {
+        Ok(settings) => settings,
+        Err(error) => return error.0,
+    };
+    let mut problems = Vec::new();
+    let secrets = [
+        ("auth.admin_bootstrap_secret", &settings.admin_bootstrap_secret),
+        ("auth.legacy_jwt_secret", &settings.legacy_jwt_secret),
+    ];
+    for (name, secret) in secrets {
+        if secret.as_ref().is_some_and(|secret| secret.expose().len() < SHORTEST) {
+            problems.push(Problem::new(name, "is shorter than 32 bytes", "use a random one, or leave it unset"));
+        }
+    }
+    if settings.secure_cookies == Some(false) {
+        problems.push(Problem::new("auth.secure_cookies", "is off", "leave it unset: cookies then need https"));
+    }
+    if !settings.rate_limits.enabled {
+        problems.push(Problem::new("auth.rate_limits.enabled", "is off", "leave it on"));
+    }
+    problems
+}
