@@ -14,8 +14,8 @@ pub(crate) fn files() -> Result<Vec<(PathBuf, String)>, Findings> {
     let root = root();
     Ok(vec![
         (root.join("openapi.json"), openapi),
-        (root.join("polity.default.toml"), config::default_toml(&sections).map_err(|error| vec![error.to_string()])?),
-        (root.join("docs/ENVIRONMENT.md"), config::environment_table(&sections).map_err(|error| vec![error.to_string()])?),
+        (root.join("polity.default.toml"), config::default_toml(&sections)),
+        (root.join("docs/ENVIRONMENT.md"), config::environment_table(&sections)),
         (root.join("docs/ERRORS.md"), errors(&described)),
     ])
 }

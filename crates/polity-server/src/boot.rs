@@ -58,6 +58,7 @@ boot_error! {
     polity_kernel::mail::MailError: "check the settings under [mail]";
     polity_kernel::outbound::Error: "check the settings under [outbound]";
     polity_kernel::observe::ObserveError: "check the settings under [log]";
+    polity_identity::auth::Error: "`polity doctor` looks closer";
     std::io::Error: "";
     String: "";
 }

@@ -58,7 +58,7 @@ pub(crate) async fn mount(ctx: &Ctx, wanted: &[String]) -> Result<Vec<Mounted>, 
         }
     }
     // Auth is opened even where it is not served: it is what turns tokens into callers.
-    let mut all = vec![auth::mount(ctx).await?, account::mount(ctx)];
+    let mut all = vec![auth::mount(ctx).await?, account::mount(ctx)?];
     all.retain(|mounted| wanted.is_empty() || wanted.iter().any(|name| name == mounted.service.name));
     Ok(all)
 }

@@ -123,8 +123,8 @@ impl Request<'_> {
 
 impl Answer {
     /// The answer, if it has that status; else the test fails and shows it.
-    #[must_use]
     #[track_caller]
+    #[expect(clippy::return_self_not_must_use, reason = "most tests only want the status")]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
@@ -137,7 +137,6 @@ impl Answer {
     }
 
     /// The code of a problem; also checks that it is one.
-    #[must_use]
     #[track_caller]
     pub fn code(&self) -> &str {
         let kind = self.header("content-type");

@@ -67,7 +67,7 @@ impl App {
         let body = json!({ "email": email, "password": PASSWORD });
         let answer = self.post("/api/v1/auth/admin/login").json(&body).send().await.expect(200);
         Person {
-            user_id: user_id.to_string(),
+            user_id,
             email: email.to_owned(),
             access_token: answer.text_at("/access_token").to_owned(),
             refresh_token: String::new(),

@@ -76,6 +76,7 @@ struct PreferencesIn {
     theme: Option<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the validator hands its context over by reference")]
 fn time_zone(name: &str, (): &()) -> garde::Result {
     name.parse::<chrono_tz::Tz>().map(drop).map_err(|_| garde::Error::new("Input should be an IANA time zone name"))
 }

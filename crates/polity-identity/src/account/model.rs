@@ -133,6 +133,7 @@ pub(super) struct StatusChange {
 
 /// A note of support.
 #[derive(Debug, Clone, Record)]
+#[expect(clippy::struct_field_names, reason = "the names are the contract's")]
 pub(super) struct Note {
     pub note_id: String,
     pub user_id: AccountId,

@@ -26,7 +26,8 @@ impl Auth {
             cookie += "; Secure";
         }
         if let Some(domain) = settings.cookie_domain.as_deref().filter(|domain| !domain.trim().is_empty()) {
-            cookie += &format!("; Domain={domain}");
+            cookie.push_str("; Domain=");
+            cookie.push_str(domain);
         }
         HeaderValue::from_str(&cookie).map_err(|_| Error::Internal("the refresh cookie cannot be written".to_owned()))
     }

@@ -83,7 +83,7 @@ impl From<PasswordError> for Error {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Overloaded => Self::Overloaded,
-            PasswordError::Length { .. } => Self::PasswordLength,
+            PasswordError::Length => Self::PasswordLength,
             other => Self::Internal(other.to_string()),
         }
     }

@@ -9,7 +9,8 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use futures::StreamExt;
+use http::{HeaderName, HeaderValue, Method, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer};
@@ -74,6 +75,7 @@ pub fn wrap(router: Router, ctx: &Ctx) -> Router {
             Problem::new(codes::METHOD_NOT_ALLOWED, "This path does not take this method; /docs lists what it takes.")
         })
         .layer(DefaultBodyLimit::max(settings.max_body_bytes))
+        .layer(middleware::from_fn_with_state(settings.max_body_bytes, refuse_large))
         .layer(middleware::from_fn_with_state(Duration::from_millis(settings.timeout_ms), limit_time))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(CompressionLayer::new())
@@ -140,22 +142,30 @@ async fn outermost(State(ctx): State<Ctx>, mut request: Request, next: Next) -> 
     response
 }
 
-/// A problem waits for its body in an extension. An error that has none came from below the handlers.
+/// A problem waits for its body in an extension; what inner layers put on the answer stays on it.
 fn take_problem(response: &mut Response) -> Option<Problem> {
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        return Some(problem.with_headers(response.headers().iter().filter(|(name, _)| keeps(name)).map(|(n, v)| (n.clone(), v.clone())).collect()));
-    }
-    match response.status() {
-        StatusCode::PAYLOAD_TOO_LARGE if response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/")) => {
-            Some(Problem::new(codes::PAYLOAD_TOO_LARGE, "The body is larger than this operation takes."))
-        }
-        _ => None,
-    }
+    let problem = response.extensions_mut().remove::<Problem>()?;
+    let mut headers = std::mem::take(response.headers_mut());
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::CONTENT_TYPE);
+    Some(problem.with_headers(headers))
 }
 
-/// Headers that an inner layer put on a problem and that stay.
-fn keeps(name: &HeaderName) -> bool {
-    *name == header::SET_COOKIE || *name == header::VARY || *name == header::ALLOW || name.as_str().starts_with("access-control-")
+/// How much of a body that is too large is read before it is refused: a client that is still sending when the connection
+/// closes may never see the answer.
+const DRAINED: usize = 32 << 20;
+
+/// Refuses a body that says it is too large, after reading what a well-meaning client sends.
+async fn refuse_large(State(limit): State<usize>, request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_none_or(|length: usize| length <= limit) {
+        return next.run(request).await;
+    }
+    if length.is_some_and(|length| length <= DRAINED) {
+        let mut body = request.into_body().into_data_stream();
+        while let Some(Ok(_)) = body.next().await {}
+    }
+    Problem::new(codes::PAYLOAD_TOO_LARGE, format!("The body is larger than the limit of {limit} bytes.")).into_response()
 }
 
 fn request_id(request: &Request, ctx: &Ctx) -> String {

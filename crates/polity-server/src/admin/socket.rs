@@ -16,7 +16,7 @@ const NAME: &str = "polity.sock";
 /// The longest line either side reads.
 const LONGEST: u64 = 16 << 20;
 /// How long a command may take; a rotation over many values is the longest.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_hours(1);
 
 type Answer = Result<Reply, String>;
 

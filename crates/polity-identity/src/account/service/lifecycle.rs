@@ -113,7 +113,7 @@ pub(in crate::account) async fn erase_due(db: &Db, ctx: &Ctx) -> Result<u32, Err
 async fn erase(tx: &mut Tx, ctx: &Ctx, mut account: Account) -> Result<(), Error> {
     let now = ctx.clock.now();
     account.email = format!("erased+{}@erased.invalid", account.user_id);
-    account.name = "Erased".to_owned();
+    "Erased".clone_into(&mut account.name);
     account.preferences = Json(Preferences::new());
     account.custom_instructions = String::new();
     account.status_reason = None;

@@ -77,6 +77,7 @@ async fn info(_: Public) -> Json<Info> {
 
 /// Figures of this process.
 #[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the names are the contract's")]
 struct Stats {
     /// The name.
     service: &'static str,

@@ -38,22 +38,19 @@ async fn make_admin(tx: &mut Tx, ctx: &Ctx, email: &str, hash: &str, name: &str)
     }
     tx.lock("auth.registration", &email).await?;
     let now = ctx.clock.now();
-    let identity = match store::find_identity_by_email(tx, &email).await? {
-        Some(identity) => {
-            store::set_password(tx, &identity.user_id, hash, now).await?;
-            identity
-        }
-        None => {
-            let identity = Identity {
-                user_id: ctx.ids.new_id("usr_"),
-                email,
-                name: name.trim().to_owned(),
-                password_hash: Some(hash.to_owned()),
-                is_active: true,
-            };
-            store::insert_identity(tx, &identity, true, now).await?;
-            identity
-        }
+    let identity = if let Some(identity) = store::find_identity_by_email(tx, &email).await? {
+        store::set_password(tx, &identity.user_id, hash, now).await?;
+        identity
+    } else {
+        let identity = Identity {
+            user_id: ctx.ids.new_id("usr_"),
+            email,
+            name: name.trim().to_owned(),
+            password_hash: Some(hash.to_owned()),
+            is_active: true,
+        };
+        store::insert_identity(tx, &identity, true, now).await?;
+        identity
     };
     let user_id = AccountId(identity.user_id.clone());
     let new = NewAccount { user_id: user_id.clone(), email: identity.email.clone(), name: identity.name.clone() };
