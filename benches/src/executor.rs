@@ -2,7 +2,11 @@
 //!
 //! `cargo run --release -p polity-benches --bin executor`, with `POLITY_TEST_POSTGRES` for the second half
 //! (`./test with-postgres cargo run --release -p polity-benches --bin executor`).
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark ends at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a benchmark ends at the first surprise"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -70,7 +74,10 @@ fn median(mut rounds: Vec<Duration>) -> Duration {
 }
 
 fn report(what: &str, ours: Duration, theirs: Duration) {
-    println!("| {what} | {ours:.2?} | {theirs:.2?} | {:.2} |", ours.as_secs_f64() / theirs.as_secs_f64());
+    println!(
+        "| {what} | {ours:.2?} | {theirs:.2?} | {:.2} |",
+        ours.as_secs_f64() / theirs.as_secs_f64()
+    );
 }
 
 async fn sqlite(db: &Db, path: &std::path::Path) {
@@ -89,8 +96,14 @@ async fn sqlite(db: &Db, path: &std::path::Path) {
         let begun = Instant::now();
         for n in 0..COUNT {
             let id = i64::from(n) % ROWS;
-            let mut statement = bare.prepare_cached("select id, name, at from bench_row where id = ?1").unwrap();
-            let row = statement.query_row([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))).unwrap();
+            let mut statement = bare
+                .prepare_cached("select id, name, at from bench_row where id = ?1")
+                .unwrap();
+            let row = statement
+                .query_row([id], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
+                })
+                .unwrap();
             std::hint::black_box(row);
         }
         theirs.push(begun.elapsed() / COUNT);
@@ -101,14 +114,25 @@ async fn sqlite(db: &Db, path: &std::path::Path) {
         let mut read = db.read().await.unwrap();
         let begun = Instant::now();
         for _ in 0..100 {
-            let rows: Vec<BenchRow> = read.sql("select id, name, at from bench_row where id < $1").bind(&500_i64).all().await.unwrap();
+            let rows: Vec<BenchRow> = read
+                .sql("select id, name, at from bench_row where id < $1")
+                .bind(&500_i64)
+                .all()
+                .await
+                .unwrap();
             std::hint::black_box(rows.len());
         }
         ours.push(begun.elapsed() / 100);
         let begun = Instant::now();
         for _ in 0..100 {
-            let mut statement = bare.prepare_cached("select id, name, at from bench_row where id < ?1").unwrap();
-            let rows = statement.query_map([500_i64], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))).unwrap();
+            let mut statement = bare
+                .prepare_cached("select id, name, at from bench_row where id < ?1")
+                .unwrap();
+            let rows = statement
+                .query_map([500_i64], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
+                })
+                .unwrap();
             std::hint::black_box(rows.count());
         }
         theirs.push(begun.elapsed() / 100);
@@ -144,7 +168,10 @@ async fn writes(db: &Db) {
 
 async fn postgres(url: &str) {
     const COUNT: u32 = 3_000;
-    let settings = DatabaseSettings { url: Some(Secret::from(url.to_owned())), ..DatabaseSettings::default() };
+    let settings = DatabaseSettings {
+        url: Some(Secret::from(url.to_owned())),
+        ..DatabaseSettings::default()
+    };
     let db = Db::open(&settings, std::path::Path::new(".")).unwrap();
     fill(&db).await;
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();

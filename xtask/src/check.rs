@@ -17,7 +17,11 @@ pub(crate) fn run() -> Result<String, Findings> {
     findings.extend(graph()?);
     findings.extend(rooms());
     findings.extend(public_routes()?);
-    if findings.is_empty() { Ok("the house is in order".to_owned()) } else { Err(findings) }
+    if findings.is_empty() {
+        Ok("the house is in order".to_owned())
+    } else {
+        Err(findings)
+    }
 }
 
 fn drift() -> Result<Findings, Findings> {
@@ -46,7 +50,8 @@ fn graph() -> Result<Findings, Findings> {
         .current_dir(root())
         .output()
         .map_err(|error| vec![format!("cargo metadata: {error}")])?;
-    let metadata: Value = serde_json::from_slice(&output.stdout).map_err(|error| vec![format!("cargo metadata: {error}")])?;
+    let metadata: Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| vec![format!("cargo metadata: {error}")])?;
     let empty = Vec::new();
     let packages = metadata["packages"].as_array().unwrap_or(&empty);
     let ours: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
@@ -57,7 +62,9 @@ fn graph() -> Result<Findings, Findings> {
         for dependency in package["dependencies"].as_array().unwrap_or(&empty) {
             let on = dependency["name"].as_str().unwrap_or_default();
             if ours.contains(on) && !allowed.contains(&"*") && !allowed.contains(&on) {
-                findings.push(format!("{name} depends on {on}: a domain is told by events, and asks through ports"));
+                findings.push(format!(
+                    "{name} depends on {on}: a domain is told by events, and asks through ports"
+                ));
             }
         }
     }
@@ -135,7 +142,11 @@ fn public_routes() -> Result<Findings, Findings> {
         .filter(|one| one.guard() == Some("public"))
         .filter_map(|one| one.operation.operation_id.clone())
         .collect();
-    let new = public.difference(&listed).map(|id| format!("{id} answers without a credential and is not in docs/PUBLIC-ROUTES.md"));
-    let gone = listed.difference(&public).map(|id| format!("{id} is in docs/PUBLIC-ROUTES.md and is not public"));
+    let new = public
+        .difference(&listed)
+        .map(|id| format!("{id} answers without a credential and is not in docs/PUBLIC-ROUTES.md"));
+    let gone = listed
+        .difference(&public)
+        .map(|id| format!("{id} is in docs/PUBLIC-ROUTES.md and is not public"));
     Ok(new.chain(gone).collect())
 }

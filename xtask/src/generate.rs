@@ -1,6 +1,6 @@
 //! Generated files. They are checked in, so that a change of the API or of a setting shows in review.
 
-use std::path::PathBuf;
+use std::{fmt::Write, path::PathBuf};
 
 use polity_kernel::{config, http::codes};
 
@@ -26,20 +26,25 @@ fn errors(described: &[polity_kernel::http::Described]) -> String {
          ## Of every operation\n\n| code | status | meaning |\n|---|---|---|\n",
     );
     for code in codes::ALL {
-        out += &format!("| `{}` | {} | {} |\n", code.code, code.status, code.title);
+        writeln!(out, "| `{}` | {} | {} |", code.code, code.status, code.title).ok();
     }
     out += "\n## By operation\n\n| operation | requires | statuses |\n|---|---|---|\n";
     for one in described {
         let id = one.operation.operation_id.as_deref().unwrap_or_default();
-        let responses = one.operation.responses.iter().flat_map(|responses| responses.responses.keys());
+        let responses = one
+            .operation
+            .responses
+            .iter()
+            .flat_map(|responses| responses.responses.keys());
         let statuses: Vec<String> = responses.map(ToString::to_string).collect();
-        out += &format!(
-            "| `{id}` `{} {}` | {} | {} |\n",
-            one.method.to_uppercase(),
+        let (method, guard) = (one.method.to_uppercase(), one.guard().unwrap_or("?"));
+        writeln!(
+            out,
+            "| `{id}` `{method} {}` | {guard} | {} |",
             one.path,
-            one.guard().unwrap_or("?"),
             statuses.join(" ")
-        );
+        )
+        .ok();
     }
     out
 }
@@ -54,5 +59,9 @@ pub(crate) fn write() -> Result<String, Findings> {
         std::fs::write(&path, text).map_err(|error| vec![format!("{}: {error}", path.display())])?;
         written.push(path.display().to_string());
     }
-    Ok(if written.is_empty() { "nothing has changed".to_owned() } else { format!("written: {}", written.join(", ")) })
+    Ok(if written.is_empty() {
+        "nothing has changed".to_owned()
+    } else {
+        format!("written: {}", written.join(", "))
+    })
 }

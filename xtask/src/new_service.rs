@@ -17,13 +17,20 @@ pub(crate) fn make(domain: &str, name: &str, port: u16) -> Result<String, Findin
     }
     let mut written = Vec::new();
     if !crate_root.join("Cargo.toml").exists() {
-        save(&crate_root.join("Cargo.toml"), &TEMPLATES.manifest.replace("@domain@", domain), &mut written)?;
+        save(
+            &crate_root.join("Cargo.toml"),
+            &TEMPLATES.manifest.replace("@domain@", domain),
+            &mut written,
+        )?;
         let text = format!("//! The domain `{domain}`.\n\npub mod {name};\n");
         save(&crate_root.join("src/lib.rs"), &text, &mut written)?;
     }
     let title: String = name.split('_').map(capitalise).collect();
     for (room, template) in TEMPLATES.rooms {
-        let text = template.replace("@name@", name).replace("@Title@", &title).replace("@port@", &port.to_string());
+        let text = template
+            .replace("@name@", name)
+            .replace("@Title@", &title)
+            .replace("@port@", &port.to_string());
         save(&folder.join(room), &text, &mut written)?;
     }
     Ok(format!(
@@ -36,7 +43,9 @@ pub(crate) fn make(domain: &str, name: &str, port: u16) -> Result<String, Findin
 
 fn capitalise(word: &str) -> String {
     let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn save(path: &Path, text: &str, written: &mut Vec<String>) -> Result<(), Findings> {

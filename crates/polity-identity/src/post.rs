@@ -15,7 +15,11 @@ use polity_kernel::{
 use serde_json::json;
 
 /// Where mails wait.
-pub(crate) const COLUMN: SealedColumn = SealedColumn { table: "identity_mail", id: "id", column: "sealed" };
+pub(crate) const COLUMN: SealedColumn = SealedColumn {
+    table: "identity_mail",
+    id: "id",
+    column: "sealed",
+};
 
 const SEND: &str = "identity.send_mail";
 
@@ -31,7 +35,9 @@ pub(crate) async fn post(tx: &mut Tx, ctx: &Ctx, mail: &Mail) -> Result<()> {
         .bind(&now)
         .execute()
         .await?;
-    ctx.jobs.enqueue(tx, NewJob::new(SEND, json!({ "mail_id": id }))).await?;
+    ctx.jobs
+        .enqueue(tx, NewJob::new(SEND, json!({ "mail_id": id })))
+        .await?;
     Ok(())
 }
 
@@ -52,7 +58,10 @@ impl JobHandler for Send {
             .await?;
         // Sent before, by a worker that died before it could say so.
         let Some((sealed,)) = row else { return Ok(()) };
-        let text = ctx.secrets.open_sealed(COLUMN, id, &sealed).map_err(|error| JobError::Retry(error.to_string()))?;
+        let text = ctx
+            .secrets
+            .open_sealed(COLUMN, id, &sealed)
+            .map_err(|error| JobError::Retry(error.to_string()))?;
         let mail: Mail = serde_json::from_slice(&text).map_err(|error| JobError::Fatal(error.to_string()))?;
         match ctx.mail.send(&mail).await {
             Ok(_) => {}
@@ -60,7 +69,10 @@ impl JobHandler for Send {
             Err(error) => return Err(JobError::Retry(error.to_string())),
         }
         let mut tx = ctx.db.begin().await?;
-        tx.sql("delete from identity_mail where id = $1").bind(id).execute().await?;
+        tx.sql("delete from identity_mail where id = $1")
+            .bind(id)
+            .execute()
+            .await?;
         job.finish_in(&mut tx).await?;
         tx.commit().await?;
         Ok(())

@@ -1,6 +1,9 @@
 //! How long to wait before the next attempt.
 
-use std::{hash::{DefaultHasher, Hash, Hasher}, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
 /// The longest pause.
 const LONGEST: Duration = Duration::from_mins(5);

@@ -14,8 +14,8 @@ use std::{pin::Pin, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
-pub use guard::{AdminOrService, GUARD, Guard, IsAdminOrService, IsService, IsUser, Public, Require, Service, User};
 pub use guard::identify;
+pub use guard::{AdminOrService, GUARD, Guard, IsAdminOrService, IsService, IsUser, Public, Require, Service, User};
 pub use settings::CallerSettings;
 
 use crate::http::Problem;

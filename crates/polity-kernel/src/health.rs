@@ -29,7 +29,11 @@ pub(crate) struct Probe {
 
 impl Probe {
     pub(crate) fn new(ctx: Ctx, service: Option<&'static Service>, document: String) -> Self {
-        Self { ctx, service, document: document.into() }
+        Self {
+            ctx,
+            service,
+            document: document.into(),
+        }
     }
 }
 
@@ -116,7 +120,14 @@ impl Probe {
                 .unwrap_or_default(),
             database_connected: detailed.then_some(connected),
         };
-        Report(if connected { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, health)
+        Report(
+            if connected {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            },
+            health,
+        )
     }
 }
 
@@ -172,7 +183,13 @@ async fn about(_: Public, State(probe): State<Probe>) -> Json<About> {
 /// The figures of this process, in the text format of Prometheus.
 #[operation("metrics")]
 async fn metrics(_: Public, State(probe): State<Probe>) -> Text {
-    Text(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], probe.ctx.metrics.render()).into_response())
+    Text(
+        (
+            [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+            probe.ctx.metrics.render(),
+        )
+            .into_response(),
+    )
 }
 
 /// This API as an OpenAPI 3.1 document.
@@ -210,7 +227,10 @@ impl OperationOutput for Text {
     type Inner = String;
 
     fn operation_response(_: &mut GenContext, _: &mut openapi::Operation) -> Option<openapi::Response> {
-        Some(openapi::Response { description: "The document".to_owned(), ..Default::default() })
+        Some(openapi::Response {
+            description: "The document".to_owned(),
+            ..Default::default()
+        })
     }
 }
 
@@ -232,5 +252,8 @@ pub(crate) fn service_routes(service: &Service) -> Routes<Probe> {
     let Service { name, base, .. } = service;
     Routes::new("operations")
         .get(format!("{base}/health"), health().named(format!("{name}.health")))
-        .get(format!("{base}/health/detailed"), health_detailed().named(format!("{name}.health_detailed")))
+        .get(
+            format!("{base}/health/detailed"),
+            health_detailed().named(format!("{name}.health_detailed")),
+        )
 }

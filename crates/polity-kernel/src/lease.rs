@@ -22,13 +22,21 @@ pub(crate) struct Lease {
 
 impl Lease {
     pub(crate) fn new(name: String, owner: String, clock: Clock) -> Self {
-        Self { name, owner, clock, until: None }
+        Self {
+            name,
+            owner,
+            clock,
+            until: None,
+        }
     }
 
     /// Takes the lease, or renews it when half of it is over; says whether it is held now.
     pub(crate) async fn hold(&mut self, db: &Db) -> Result<bool> {
         let now = self.clock.now();
-        if self.until.is_some_and(|until| now + LASTS / 2 < until && until <= now + LASTS) {
+        if self
+            .until
+            .is_some_and(|until| now + LASTS / 2 < until && until <= now + LASTS)
+        {
             return Ok(true);
         }
         let until = now + LASTS;
@@ -54,7 +62,11 @@ impl Lease {
     pub(crate) async fn release(&self, db: &Db) {
         let give_back = async {
             let mut tx = db.begin().await?;
-            tx.sql("delete from lease where name = $1 and owner = $2").bind(&self.name).bind(&self.owner).execute().await?;
+            tx.sql("delete from lease where name = $1 and owner = $2")
+                .bind(&self.name)
+                .bind(&self.owner)
+                .execute()
+                .await?;
             tx.commit().await
         };
         if let Err(error) = give_back.await {

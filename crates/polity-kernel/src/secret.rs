@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-pub use polity_seal::{random_bytes, random_code, random_url_safe};
 use polity_seal::{HashKey, KeyId, Keyring, SealError, TokenHash};
+pub use polity_seal::{random_bytes, random_code, random_url_safe};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -48,7 +48,11 @@ impl Value for Sealed {
 }
 
 /// The column that holds the keys of token hashes.
-pub const HASH_KEYS: SealedColumn = SealedColumn { table: "hash_key", id: "id", column: "sealed" };
+pub const HASH_KEYS: SealedColumn = SealedColumn {
+    table: "hash_key",
+    id: "id",
+    column: "sealed",
+};
 
 /// Sealing and hashing. Cheap to clone.
 #[derive(Clone)]
@@ -105,7 +109,12 @@ impl Secrets {
     ///
     /// # Errors
     /// If the key is missing (named), or the value is damaged or of another place.
-    pub fn open_sealed(&self, column: SealedColumn, id: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub fn open_sealed(
+        &self,
+        column: SealedColumn,
+        id: &str,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         self.0.keyring.open(&column.place(id), &sealed.0)
     }
 
@@ -140,12 +149,19 @@ impl Secrets {
     }
 
     async fn reseal_batch(&self, db: &Db, column: SealedColumn, after: &str) -> Result<Option<(String, u64)>, Error> {
-        let SealedColumn { table, id, column: name } = column;
-        let select = format!("select {id}, {name} from {table} where {id} > $1 and {name} is not null order by {id} limit $2");
+        let SealedColumn {
+            table,
+            id,
+            column: name,
+        } = column;
+        let select =
+            format!("select {id}, {name} from {table} where {id} > $1 and {name} is not null order by {id} limit $2");
         let update = format!("update {table} set {name} = $3 where {id} = $1 and {name} = $2");
         let mut tx = db.begin().await?;
         let rows: Vec<(String, Sealed)> = tx.query(select.into(), vec![after.bind(), BATCH.bind()]).all().await?;
-        let Some(last) = rows.last().map(|(id, _)| id.clone()) else { return Ok(None) };
+        let Some(last) = rows.last().map(|(id, _)| id.clone()) else {
+            return Ok(None);
+        };
         let mut count = 0;
         for (id, sealed) in rows {
             if let Some(fresh) = self.0.keyring.reseal(&column.place(&id), &sealed.0)?.map(Sealed) {
@@ -165,7 +181,9 @@ impl Secrets {
         let key = key.to_string();
         let mut uses = 0;
         for SealedColumn { table, id, column } in columns {
-            let select = format!("select {id}, {column} from {table} where {id} > $1 and {column} is not null order by {id} limit $2");
+            let select = format!(
+                "select {id}, {column} from {table} where {id} > $1 and {column} is not null order by {id} limit $2"
+            );
             let mut after = String::new();
             loop {
                 let mut read = db.read().await?;
@@ -173,7 +191,10 @@ impl Secrets {
                 let rows: Vec<(String, Sealed)> = read.query(select.clone().into(), params).all().await?;
                 let Some((last, _)) = rows.last() else { break };
                 let next = last.clone();
-                uses += rows.iter().filter(|(_, sealed)| polity_seal::key_id_of(&sealed.0) == Some(&key)).count() as u64;
+                uses += rows
+                    .iter()
+                    .filter(|(_, sealed)| polity_seal::key_id_of(&sealed.0) == Some(&key))
+                    .count() as u64;
                 after = next;
             }
         }
@@ -183,7 +204,10 @@ impl Secrets {
 
 async fn load(keyring: &Keyring, db: &Db) -> Result<Option<HashKey>, Error> {
     let mut read = db.read().await?;
-    let row = read.sql("select id, sealed from hash_key order by created_at, id limit 1").optional::<(String, Sealed)>().await?;
+    let row = read
+        .sql("select id, sealed from hash_key order by created_at, id limit 1")
+        .optional::<(String, Sealed)>()
+        .await?;
     let Some((id, sealed)) = row else { return Ok(None) };
     let bytes = keyring.open(&HASH_KEYS.place(&id), &sealed.0)?;
     let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| Error::Damaged(id.clone()))?;

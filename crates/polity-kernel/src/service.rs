@@ -57,7 +57,13 @@ impl Mounted {
     where
         Ctx: FromRef<S>,
     {
-        Self { service, router: routes.mount(state).0, consumers: Vec::new(), jobs: Vec::new(), crons: Vec::new() }
+        Self {
+            service,
+            router: routes.mount(state).0,
+            consumers: Vec::new(),
+            jobs: Vec::new(),
+            crons: Vec::new(),
+        }
     }
 }
 
@@ -65,9 +71,21 @@ impl Mounted {
 pub const MIGRATIONS: Migrations = Migrations {
     set: "kernel",
     list: &[
-        Migration { version: 1, name: "secrets and idempotency", sql: include_str!("tables.sql") },
-        Migration { version: 2, name: "events", sql: event::TABLES },
-        Migration { version: 3, name: "jobs", sql: job::TABLES },
+        Migration {
+            version: 1,
+            name: "secrets and idempotency",
+            sql: include_str!("tables.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "events",
+            sql: event::TABLES,
+        },
+        Migration {
+            version: 3,
+            name: "jobs",
+            sql: job::TABLES,
+        },
     ],
 };
 
@@ -77,13 +95,19 @@ pub const SEALED: &[SealedColumn] = &[HASH_KEYS, http::ANSWERS];
 /// Every table of these services, the kernel's first.
 #[must_use]
 pub fn migrations(services: &[&Service]) -> Vec<Migrations> {
-    std::iter::once(MIGRATIONS).chain(services.iter().map(|service| service.migrations)).collect()
+    std::iter::once(MIGRATIONS)
+        .chain(services.iter().map(|service| service.migrations))
+        .collect()
 }
 
 /// Every sealed column of these services and the kernel.
 #[must_use]
 pub fn sealed_columns(services: &[&Service]) -> Vec<SealedColumn> {
-    SEALED.iter().chain(services.iter().flat_map(|service| service.sealed)).copied().collect()
+    SEALED
+        .iter()
+        .chain(services.iter().flat_map(|service| service.sealed))
+        .copied()
+        .collect()
 }
 
 /// The OpenAPI document of these services.
@@ -109,10 +133,18 @@ pub fn compose(ctx: &Ctx, mounted: &[Mounted]) -> Result<Router, String> {
     let services: Vec<&'static Service> = mounted.iter().map(|one| one.service).collect();
     let (document, _) = openapi(&services)?;
     let document = serde_json::to_string(&document).map_err(|error| error.to_string())?;
-    let only = if let [one] = services.as_slice() { Some(*one) } else { None };
+    let only = if let [one] = services.as_slice() {
+        Some(*one)
+    } else {
+        None
+    };
     let mut router = health::root_routes().mount(Probe::new(ctx.clone(), only, document)).0;
     for one in mounted {
-        router = router.merge(health::service_routes(one.service).mount(Probe::new(ctx.clone(), Some(one.service), String::new())).0);
+        router = router.merge(
+            health::service_routes(one.service)
+                .mount(Probe::new(ctx.clone(), Some(one.service), String::new()))
+                .0,
+        );
         router = router.merge(one.router.clone());
     }
     Ok(http::wrap(router, ctx))

@@ -17,7 +17,9 @@ const SERVER: &str = "POLITY_TEST_POSTGRES";
 impl Fresh {
     /// An SQLite file, on tmpfs where there is one.
     pub(crate) fn lite(change: impl FnOnce(&mut DatabaseSettings)) -> Self {
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let folder = tempfile::tempdir_in("/dev/shm")
+            .or_else(|_| tempfile::tempdir())
+            .unwrap();
         let mut settings = DatabaseSettings::default();
         change(&mut settings);
         let db = Db::open(&settings, folder.path()).unwrap();
@@ -33,8 +35,11 @@ impl Fresh {
         let fresh = Self::lite(&change);
         test(fresh.db.clone()).await;
         if let Some((url, name, server)) = create().await {
-            let mut settings =
-                DatabaseSettings { url: Some(Secret::from(url)), connections: 8, ..DatabaseSettings::default() };
+            let mut settings = DatabaseSettings {
+                url: Some(Secret::from(url)),
+                connections: 8,
+                ..DatabaseSettings::default()
+            };
             change(&mut settings);
             test(Db::open(&settings, std::path::Path::new("/nowhere")).unwrap()).await;
             on_server(&server, &format!("drop database if exists {name} with (force)")).await;
@@ -44,17 +49,27 @@ impl Fresh {
 
 async fn create() -> Option<(String, String, String)> {
     let server = variable(SERVER);
-    assert!(server.is_some() || variable("POLITY_TEST_REQUIRE_POSTGRES").is_none(), "{SERVER} is not set");
+    assert!(
+        server.is_some() || variable("POLITY_TEST_REQUIRE_POSTGRES").is_none(),
+        "{SERVER} is not set"
+    );
     let server = server?;
     let random = u64::from_le_bytes(polity_seal::random_bytes::<8>());
     let name = format!("polity_k_{random:x}");
-    on_server(&server, &format!("create database {name} template template0 lc_collate 'C' lc_ctype 'C'")).await;
+    on_server(
+        &server,
+        &format!("create database {name} template template0 lc_collate 'C' lc_ctype 'C'"),
+    )
+    .await;
     let mut url = url::Url::parse(&server).unwrap();
     url.set_path(&name);
     Some((url.to_string(), name, server))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the test command says by these variables what the tests may use")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test command says by these variables what the tests may use"
+)]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -17,14 +17,18 @@ use syn::{DeriveInput, ItemFn, parse_macro_input};
 #[proc_macro_derive(Value, attributes(value))]
 pub fn derive_value(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    value::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+    value::expand(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
 }
 
 /// Makes a struct readable from a row: each field from the column of its name, or of `#[record(column = "…")]`.
 #[proc_macro_derive(Record, attributes(record))]
 pub fn derive_record(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    record::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+    record::expand(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
 }
 
 /// Makes a handler an operation: its doc comment becomes the summary (first line) and the description of the API.
@@ -35,5 +39,7 @@ pub fn derive_record(input: TokenStream) -> TokenStream {
 pub fn operation(args: TokenStream, item: TokenStream) -> TokenStream {
     let args = parse_macro_input!(args as operation::Args);
     let item = parse_macro_input!(item as ItemFn);
-    operation::expand(&args, item).unwrap_or_else(syn::Error::into_compile_error).into()
+    operation::expand(&args, item)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
 }

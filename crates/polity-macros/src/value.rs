@@ -8,7 +8,10 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     match &input.data {
         Data::Struct(data) => match &data.fields {
             Fields::Unnamed(fields) if fields.unnamed.len() == 1 => Ok(newtype(input, &fields.unnamed[0].ty)),
-            _ => Err(Error::new(input.span(), "a value is a newtype: a struct with one unnamed field")),
+            _ => Err(Error::new(
+                input.span(),
+                "a value is a newtype: a struct with one unnamed field",
+            )),
         },
         Data::Enum(data) => enumeration(input, data),
         Data::Union(_) => Err(Error::new(input.span(), "a union cannot be stored")),
@@ -36,7 +39,10 @@ fn enumeration(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
     let mut texts = Vec::new();
     for variant in &data.variants {
         if !matches!(variant.fields, Fields::Unit) {
-            return Err(Error::new(variant.span(), "a stored enum has no fields: store the data in columns of its own"));
+            return Err(Error::new(
+                variant.span(),
+                "a stored enum has no fields: store the data in columns of its own",
+            ));
         }
         variants.push(&variant.ident);
         texts.push(text_of(variant)?);

@@ -8,7 +8,7 @@ use polity_kernel::{
     caller::CallerSettings,
     clock::Clock,
     config::{Config, ConfigError, Core, Environment},
-    db::{Db, DatabaseSettings},
+    db::{DatabaseSettings, Db},
     event::{self, Events},
     http::{self, Drain, HttpSettings},
     id::Ids,
@@ -36,7 +36,10 @@ pub struct BootError {
 
 impl BootError {
     pub(crate) fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { what: what.into(), fix: fix.into() }
+        Self {
+            what: what.into(),
+            fix: fix.into(),
+        }
     }
 }
 
@@ -93,7 +96,11 @@ impl Program {
         check(&config, &core)?;
         folder::create(&core.data_dir)?;
         let database: DatabaseSettings = config.section("database")?;
-        let lock = database.url.is_none().then(|| folder::Lock::take(&core.data_dir)).transpose()?;
+        let lock = database
+            .url
+            .is_none()
+            .then(|| folder::Lock::take(&core.data_dir))
+            .transpose()?;
         let clock = options.clock.unwrap_or_else(Clock::system);
         let ids = Ids::system(clock.clone());
         let keys: KeySettings = config.section("keys")?;
@@ -124,7 +131,13 @@ impl Program {
         });
         let mounted = services::mount(&ctx, &ctx.core.services).await?;
         let router = service::compose(&ctx, &mounted)?;
-        Ok(Self { ctx, router, mounted, keyring, lock })
+        Ok(Self {
+            ctx,
+            router,
+            mounted,
+            keyring,
+            lock,
+        })
     }
 
     /// Starts logging as the settings say. Once per process.
@@ -132,7 +145,10 @@ impl Program {
     /// # Errors
     /// If the level is not one.
     pub fn start_logs(config: &Config) -> Result<(), BootError> {
-        Ok(start_logs(&config.section::<LogSettings>("log")?, config.core()?.environment)?)
+        Ok(start_logs(
+            &config.section::<LogSettings>("log")?,
+            config.core()?.environment,
+        )?)
     }
 
     /// Where the keyring is.
@@ -180,7 +196,11 @@ impl Program {
         let metrics = ctx.metrics.clone();
         let stop = ctx.stop.clone();
         ctx.spawn(async move {
-            while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(5))).await.is_some() {
+            while stop
+                .run_until_cancelled(tokio::time::sleep(Duration::from_secs(5)))
+                .await
+                .is_some()
+            {
                 metrics.upkeep();
             }
         });
@@ -199,7 +219,10 @@ impl Program {
     pub async fn finish(self) {
         self.ctx.stop.cancel();
         self.ctx.tasks.close();
-        if tokio::time::timeout(Duration::from_secs(10), self.ctx.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(10), self.ctx.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("background work did not end in time; its leases run out by themselves");
         }
     }
@@ -209,7 +232,10 @@ fn check(config: &Config, core: &Core) -> Result<(), BootError> {
     config.check_production(&[polity_identity::auth::production_checks, has_keyring, has_mail])?;
     for role in &core.roles {
         if role != "api" && role != "worker" {
-            return Err(BootError::new(format!("there is no role {role:?}"), "the roles are api and worker"));
+            return Err(BootError::new(
+                format!("there is no role {role:?}"),
+                "the roles are api and worker",
+            ));
         }
     }
     let database: DatabaseSettings = config.section("database")?;

@@ -90,15 +90,27 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<ExitCode, BootError> {
-    let Cli { config: file, data_dir, command, serve: flags } = cli;
-    let flags = if let Some(Command::Serve(flags)) = &command { flags.clone() } else { flags };
+    let Cli {
+        config: file,
+        data_dir,
+        command,
+        serve: flags,
+    } = cli;
+    let flags = if let Some(Command::Serve(flags)) = &command {
+        flags.clone()
+    } else {
+        flags
+    };
     let mut overrides = flags.overrides();
     if let Some(folder) = data_dir {
         overrides["data_dir"] = folder.to_string_lossy().into();
     }
     if matches!(command, Some(Command::Openapi)) {
         let (document, _) = describe()?;
-        println!("{}", serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?
+        );
         return Ok(ExitCode::SUCCESS);
     }
     let config = settings::load(file.as_deref(), overrides)?;

@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use polity_kernel::{
     clock::{self, Clock},
     config::{Config, Core},
-    db::{Db, DatabaseSettings},
+    db::{DatabaseSettings, Db},
     mail::MailSettings,
 };
 
@@ -46,13 +46,19 @@ pub(crate) async fn run(config: &Config) -> ExitCode {
 fn settings(config: &Config, core: &Core) -> Finding {
     match config.check_production(&[polity_identity::auth::production_checks]) {
         Ok(()) => Finding::Good(format!("{:?}", core.environment).to_lowercase()),
-        Err(error) => Finding::Bad { what: error.to_string(), fix: "each line says what to set; see docs/ENVIRONMENT.md" },
+        Err(error) => Finding::Bad {
+            what: error.to_string(),
+            fix: "each line says what to set; see docs/ENVIRONMENT.md",
+        },
     }
 }
 
 fn data_folder(core: &Core) -> Finding {
     match folder::create(&core.data_dir) {
-        Err(error) => Finding::Bad { what: error.to_string(), fix: "the folder holds everything this process keeps" },
+        Err(error) => Finding::Bad {
+            what: error.to_string(),
+            fix: "the folder holds everything this process keeps",
+        },
         Ok(()) => Finding::Good(format!("{} can be written", core.data_dir.display())),
     }
 }
@@ -65,20 +71,28 @@ fn keys(config: &Config, core: &Core) -> Finding {
     }
     match folder::keyring(&path, polity_kernel::config::Environment::Production, &Clock::system()) {
         Ok(ring) => Finding::Good(format!("{}, current key {}", path.display(), ring.current_id())),
-        Err(error) => Finding::Bad { what: error.to_string(), fix: "restore the file from your copy; without it nothing sealed opens" },
+        Err(error) => Finding::Bad {
+            what: error.to_string(),
+            fix: "restore the file from your copy; without it nothing sealed opens",
+        },
     }
 }
 
 async fn database(config: &Config, core: &Core) -> Finding {
     let fix = "check POLITY_DATABASE__URL, that the server runs, and that its user may create tables";
-    let opened = config.section::<DatabaseSettings>("database").map_err(|error| error.to_string());
+    let opened = config
+        .section::<DatabaseSettings>("database")
+        .map_err(|error| error.to_string());
     let db = match opened.and_then(|settings| Db::open(&settings, &core.data_dir).map_err(|error| error.to_string())) {
         Ok(db) => db,
         Err(what) => return Finding::Bad { what, fix },
     };
     match db.ping().await {
         Ok(()) => Finding::Good(format!("{:?} answers", db.dialect())),
-        Err(error) => Finding::Bad { what: error.to_string(), fix },
+        Err(error) => Finding::Bad {
+            what: error.to_string(),
+            fix,
+        },
     }
 }
 
@@ -87,17 +101,27 @@ async fn clock_(config: &Config, core: &Core) -> Finding {
     let fix = "set the time, and keep it with NTP";
     let now = Clock::system().now();
     if now.timestamp() < 1_750_000_000 {
-        return Finding::Bad { what: format!("it is {} here", clock::rfc3339(now)), fix };
+        return Finding::Bad {
+            what: format!("it is {} here", clock::rfc3339(now)),
+            fix,
+        };
     }
     let Ok(settings) = config.section::<DatabaseSettings>("database") else {
         return Finding::Good(clock::rfc3339(now));
     };
-    let Ok(db) = Db::open(&settings, &core.data_dir) else { return Finding::Good(clock::rfc3339(now)) };
+    let Ok(db) = Db::open(&settings, &core.data_dir) else {
+        return Finding::Good(clock::rfc3339(now));
+    };
     match db.time_difference(now).await {
-        Ok(difference) if difference.abs() > Duration::from_secs(2).as_micros().try_into().unwrap_or(i64::MAX) => Finding::Bad {
-            what: format!("the database's clock is {} ms away from this machine's", difference / 1000),
-            fix,
-        },
+        Ok(difference) if difference.abs() > Duration::from_secs(2).as_micros().try_into().unwrap_or(i64::MAX) => {
+            Finding::Bad {
+                what: format!(
+                    "the database's clock is {} ms away from this machine's",
+                    difference / 1000
+                ),
+                fix,
+            }
+        }
         _ => Finding::Good(clock::rfc3339(now)),
     }
 }
@@ -109,14 +133,23 @@ async fn mail(config: &Config, core: &Core) -> Finding {
     };
     let fix = "check POLITY_MAIL__SMTP_URL, and that this machine may reach the server";
     let Ok(url) = url::Url::parse(url.expose()) else {
-        return Finding::Bad { what: "mail.smtp_url is not a URL".to_owned(), fix };
+        return Finding::Bad {
+            what: "mail.smtp_url is not a URL".to_owned(),
+            fix,
+        };
     };
     let port = url.port().unwrap_or(if url.scheme() == "smtps" { 465 } else { 587 });
     let host = url.host_str().unwrap_or_default().to_owned();
     let connect = tokio::net::TcpStream::connect((host.as_str(), port));
     match tokio::time::timeout(Duration::from_secs(5), connect).await {
         Ok(Ok(_)) => Finding::Good(format!("{host}:{port} can be reached")),
-        Ok(Err(error)) => Finding::Bad { what: format!("{host}:{port} cannot be reached: {error}"), fix },
-        Err(_) => Finding::Bad { what: format!("{host}:{port} does not answer"), fix },
+        Ok(Err(error)) => Finding::Bad {
+            what: format!("{host}:{port} cannot be reached: {error}"),
+            fix,
+        },
+        Err(_) => Finding::Bad {
+            what: format!("{host}:{port} does not answer"),
+            fix,
+        },
     }
 }

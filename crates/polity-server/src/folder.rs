@@ -28,7 +28,11 @@ pub(crate) fn create(folder: &Path) -> Result<(), BootError> {
         std::fs::create_dir_all(folder).map_err(fail)?;
         restrict(folder).map_err(fail)?;
     }
-    tempfile::Builder::new().prefix(".write-check").tempfile_in(folder).map(drop).map_err(fail)
+    tempfile::Builder::new()
+        .prefix(".write-check")
+        .tempfile_in(folder)
+        .map(drop)
+        .map_err(fail)
 }
 
 #[cfg(unix)]
@@ -47,9 +51,17 @@ impl Lock {
     pub(crate) fn try_take(folder: &Path) -> Result<Option<Self>, BootError> {
         let path = folder.join("polity.lock");
         let fail = |error: std::io::Error| {
-            BootError::new(format!("{} cannot be locked: {error}", path.display()), "check the data folder".to_owned())
+            BootError::new(
+                format!("{} cannot be locked: {error}", path.display()),
+                "check the data folder".to_owned(),
+            )
         };
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(fail)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -75,14 +87,17 @@ pub(crate) fn keyring_path(setting: Option<&PathBuf>, folder: &Path) -> PathBuf 
 
 /// Loads the keyring. Outside production, a missing one is made, readable by its owner alone.
 pub(crate) fn keyring(path: &Path, environment: Environment, clock: &Clock) -> Result<Keyring, BootError> {
-    let fail = |error: polity_seal::KeyringError| BootError::new(format!("the keyring {}: {error}", path.display()), String::new());
+    let fail = |error: polity_seal::KeyringError| {
+        BootError::new(format!("the keyring {}: {error}", path.display()), String::new())
+    };
     if path.exists() {
         return Keyring::load(path).map_err(fail);
     }
     if environment == Environment::Production {
         return Err(BootError::new(
             format!("there is no keyring at {}", path.display()),
-            "make one with `polity keys create`, keep a copy in a safe place, and give every replica the same file".to_owned(),
+            "make one with `polity keys create`, keep a copy in a safe place, and give every replica the same file"
+                .to_owned(),
         ));
     }
     Keyring::create(path, clock.now().timestamp()).map_err(fail)

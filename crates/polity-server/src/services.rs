@@ -54,7 +54,10 @@ pub(crate) async fn mount(ctx: &Ctx, wanted: &[String]) -> Result<Vec<Mounted>, 
     for name in wanted {
         if !SERVICES.iter().any(|service| service.name == name) {
             let known: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
-            return Err(BootError::new(format!("there is no service {name:?}"), format!("choose among {}", known.join(", "))));
+            return Err(BootError::new(
+                format!("there is no service {name:?}"),
+                format!("choose among {}", known.join(", ")),
+            ));
         }
     }
     // Auth is opened even where it is not served: it is what turns tokens into callers.

@@ -5,9 +5,15 @@ use serde_json::Value;
 
 use crate::{App, SERVICE_SECRET};
 
-#[expect(clippy::disallowed_methods, reason = "a test speaks to its own server on the loopback address")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test speaks to its own server on the loopback address"
+)]
 pub(crate) fn build() -> reqwest::Client {
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("the client builds")
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("the client builds")
 }
 
 /// A request to the app.
@@ -34,7 +40,10 @@ impl App {
     #[must_use]
     pub fn request(&self, method: Method, path: &str) -> Request<'_> {
         let url = format!("http://{}{path}", self.address);
-        Request { app: self, builder: self.client.request(method, url) }
+        Request {
+            app: self,
+            builder: self.client.request(method, url),
+        }
     }
 
     /// `GET`.
@@ -73,7 +82,8 @@ impl Request<'_> {
     /// With the service secret.
     #[must_use]
     pub fn service(self) -> Self {
-        self.header("X-Internal-Service", "true").header("X-Internal-Service-Secret", SERVICE_SECRET)
+        self.header("X-Internal-Service", "true")
+            .header("X-Internal-Service-Secret", SERVICE_SECRET)
     }
 
     /// On behalf of a user; beside [`Request::service`].
@@ -112,12 +122,21 @@ impl Request<'_> {
 
     /// Sends it.
     pub async fn send(self) -> Answer {
-        let response = self.builder.send().await.unwrap_or_else(|error| panic!("{} did not answer: {error}", self.app.address));
+        let response = self
+            .builder
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{} did not answer: {error}", self.app.address));
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let text = response.text().await.expect("the body is text");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status, headers, text, body }
+        Answer {
+            status,
+            headers,
+            text,
+            body,
+        }
     }
 }
 
@@ -142,7 +161,11 @@ impl Answer {
         let kind = self.header("content-type");
         assert_eq!(kind, "application/problem+json", "not a problem: {}", self.text);
         for member in ["type", "title", "detail", "request_id", "timestamp"] {
-            assert!(self.body[member].is_string(), "the problem has no {member}: {}", self.text);
+            assert!(
+                self.body[member].is_string(),
+                "the problem has no {member}: {}",
+                self.text
+            );
         }
         assert_eq!(self.body["status"], self.status);
         self.text_at("/code")
@@ -151,6 +174,9 @@ impl Answer {
     /// A header as text; empty if it is missing.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }

@@ -101,8 +101,15 @@ impl App {
         };
         let folder = temporary_folder();
         let clock = Clock::fake(start_of_time());
-        let config = config(folder.path(), database.as_ref().map(postgres::FreshDatabase::url), settings);
-        let options = Options { clock: Some(clock.clone()), capture_mail: true };
+        let config = config(
+            folder.path(),
+            database.as_ref().map(postgres::FreshDatabase::url),
+            settings,
+        );
+        let options = Options {
+            clock: Some(clock.clone()),
+            capture_mail: true,
+        };
         let mut program = Program::open(config, options).await.expect("the program opens");
         program.start_workers().expect("the workers start");
         let ctx = program.ctx.clone();
@@ -115,7 +122,14 @@ impl App {
             let _program = program;
             http::serve(listener, router, &settings, stop).await;
         });
-        Some(Self { ctx, clock, address, client: client::build(), _folder: folder, _database: database })
+        Some(Self {
+            ctx,
+            clock,
+            address,
+            client: client::build(),
+            _folder: folder,
+            _database: database,
+        })
     }
 
     /// Moves the clock on.
@@ -137,8 +151,11 @@ impl App {
     async fn is_settled(&self) -> bool {
         let now = self.ctx.clock.now();
         let mut read = self.ctx.db.read().await.unwrap();
-        let (unstamped,) =
-            read.sql("select count(*) from event where position is null").one::<(i64,)>().await.unwrap();
+        let (unstamped,) = read
+            .sql("select count(*) from event where position is null")
+            .one::<(i64,)>()
+            .await
+            .unwrap();
         let (behind,) = read
             .sql("select count(*) from event_consumer where position < (select coalesce(max(position), 0) from event)")
             .one::<(i64,)>()

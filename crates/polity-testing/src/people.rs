@@ -63,9 +63,16 @@ impl App {
     /// Another administrator.
     pub async fn admin_named(&self, email: &str) -> Person {
         let password = Secret::from(PASSWORD.to_owned());
-        let user_id = auth::create_admin(&self.ctx, email, password, "Root").await.expect("the administrator is created");
+        let user_id = auth::create_admin(&self.ctx, email, password, "Root")
+            .await
+            .expect("the administrator is created");
         let body = json!({ "email": email, "password": PASSWORD });
-        let answer = self.post("/api/v1/auth/admin/login").json(&body).send().await.expect(200);
+        let answer = self
+            .post("/api/v1/auth/admin/login")
+            .json(&body)
+            .send()
+            .await
+            .expect(200);
         Person {
             user_id,
             email: email.to_owned(),

@@ -7,19 +7,50 @@ use super::{ensure, said};
 async fn br_sts_002_deleting_is_soft_idempotent_and_said_once() {
     App::each(async |app| {
         ensure(&app, "usr_a", "ada@example.com", "Ada").await.expect(200);
-        let delete = |id: &str| app.delete(&format!("/api/v1/accounts/profile/{id}?reason=bye")).service().send();
+        let delete = |id: &str| {
+            app.delete(&format!("/api/v1/accounts/profile/{id}?reason=bye"))
+                .service()
+                .send()
+        };
         for id in ["usr_a", "usr_a", "usr_nobody"] {
-            assert_eq!(delete(id).await.expect(200).text_at("/message"), "Account deleted successfully");
+            assert_eq!(
+                delete(id).await.expect(200).text_at("/message"),
+                "Account deleted successfully"
+            );
         }
         assert_eq!(said(&app, "account_service.user.deleted").await.len(), 1);
-        app.get("/api/v1/accounts/profile/usr_a").service().send().await.expect(404);
-        app.put("/api/v1/accounts/profile/usr_a").service().json(&json!({ "name": "X" })).send().await.expect(404);
+        app.get("/api/v1/accounts/profile/usr_a")
+            .service()
+            .send()
+            .await
+            .expect(404);
+        app.put("/api/v1/accounts/profile/usr_a")
+            .service()
+            .json(&json!({ "name": "X" }))
+            .send()
+            .await
+            .expect(404);
         // BR-STS-006, BR-ACC-002: claims show it, the address stays taken, and ensure does not bring it back.
-        assert_eq!(app.get("/api/v1/accounts/claims/usr_a").service().send().await.expect(200).body["is_active"], false);
+        assert_eq!(
+            app.get("/api/v1/accounts/claims/usr_a")
+                .service()
+                .send()
+                .await
+                .expect(200)
+                .body["is_active"],
+            false
+        );
         ensure(&app, "usr_b", "ada@example.com", "Bob").await.expect(400);
-        assert_eq!(ensure(&app, "usr_a", "ada@example.com", "Ada").await.expect(200).body["is_active"], false);
+        assert_eq!(
+            ensure(&app, "usr_a", "ada@example.com", "Ada").await.expect(200).body["is_active"],
+            false
+        );
         let long = "x".repeat(256);
-        app.delete(&format!("/api/v1/accounts/profile/usr_a?reason={long}")).service().send().await.expect(422);
+        app.delete(&format!("/api/v1/accounts/profile/usr_a?reason={long}"))
+            .service()
+            .send()
+            .await
+            .expect(422);
     })
     .await;
 }
@@ -32,19 +63,50 @@ async fn br_sts_001_to_005_status_is_set_said_and_kept() {
             let body = json!({ "is_active": active, "reason": "because" });
             app.put("/api/v1/accounts/status/usr_a").service().json(&body).send()
         };
-        assert_eq!(set(false).await.expect(200).text_at("/message"), "Account deactivated successfully");
+        assert_eq!(
+            set(false).await.expect(200).text_at("/message"),
+            "Account deactivated successfully"
+        );
         set(false).await.expect(200);
-        assert_eq!(set(true).await.expect(200).text_at("/message"), "Account activated successfully");
+        assert_eq!(
+            set(true).await.expect(200).text_at("/message"),
+            "Account activated successfully"
+        );
         set(true).await.expect(200);
         let said = said(&app, "account_service.user.status_changed").await;
-        let changed: Vec<_> = said.iter().map(|event| (event["is_active"].clone(), event["changed"].clone())).collect();
+        let changed: Vec<_> = said
+            .iter()
+            .map(|event| (event["is_active"].clone(), event["changed"].clone()))
+            .collect();
         let wanted = [(false, true), (false, false), (true, true), (true, false)].map(|(a, c)| (json!(a), json!(c)));
         assert_eq!(changed, wanted);
-        let history = app.get("/api/v1/accounts/status-history/usr_a").service().send().await.expect(200);
-        assert_eq!((history.body.as_array().unwrap().len(), history.text_at("/0/reason")), (4, "because"));
-        app.put("/api/v1/accounts/status/usr_nobody").service().json(&json!({ "is_active": true })).send().await.expect(404);
-        app.put("/api/v1/accounts/status/usr_a").service().json(&json!({})).send().await.expect(422);
-        app.get("/api/v1/accounts/status-history/usr_nobody").service().send().await.expect(404);
+        let history = app
+            .get("/api/v1/accounts/status-history/usr_a")
+            .service()
+            .send()
+            .await
+            .expect(200);
+        assert_eq!(
+            (history.body.as_array().unwrap().len(), history.text_at("/0/reason")),
+            (4, "because")
+        );
+        app.put("/api/v1/accounts/status/usr_nobody")
+            .service()
+            .json(&json!({ "is_active": true }))
+            .send()
+            .await
+            .expect(404);
+        app.put("/api/v1/accounts/status/usr_a")
+            .service()
+            .json(&json!({}))
+            .send()
+            .await
+            .expect(422);
+        app.get("/api/v1/accounts/status-history/usr_nobody")
+            .service()
+            .send()
+            .await
+            .expect(404);
     })
     .await;
 }
@@ -52,15 +114,37 @@ async fn br_sts_001_to_005_status_is_set_said_and_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_can_take_their_data_along() {
     App::each(async |app| {
-        let (ada, eve) = (app.register("ada@example.com").await, app.register("eve@example.com").await);
+        let (ada, eve) = (
+            app.register("ada@example.com").await,
+            app.register("eve@example.com").await,
+        );
         let path = format!("/api/v1/accounts/export/{}", ada.user_id);
         let export = app.get(&path).bearer(&ada.access_token).send().await.expect(200);
-        assert_eq!((export.text_at("/account/email"), &export.body["notes"]), ("ada@example.com", &json!([])));
+        assert_eq!(
+            (export.text_at("/account/email"), &export.body["notes"]),
+            ("ada@example.com", &json!([]))
+        );
         app.get(&path).bearer(&eve.access_token).send().await.expect(403);
-        app.get("/api/v1/accounts/export/usr_nobody").service().send().await.expect(404);
-        app.get(&format!("/api/v1/accounts/claims/{}", ada.user_id)).bearer(&ada.access_token).send().await.expect(200);
-        app.get(&format!("/api/v1/accounts/claims/{}", ada.user_id)).bearer(&eve.access_token).send().await.expect(403);
-        app.get("/api/v1/accounts/claims/usr_nobody").service().send().await.expect(404);
+        app.get("/api/v1/accounts/export/usr_nobody")
+            .service()
+            .send()
+            .await
+            .expect(404);
+        app.get(&format!("/api/v1/accounts/claims/{}", ada.user_id))
+            .bearer(&ada.access_token)
+            .send()
+            .await
+            .expect(200);
+        app.get(&format!("/api/v1/accounts/claims/{}", ada.user_id))
+            .bearer(&eve.access_token)
+            .send()
+            .await
+            .expect(403);
+        app.get("/api/v1/accounts/claims/usr_nobody")
+            .service()
+            .send()
+            .await
+            .expect(404);
     })
     .await;
 }

@@ -14,13 +14,27 @@ async fn a_changed_password_ends_the_other_sessions() {
         let other = login(&app, "ada@example.com", PASSWORD).await.expect(200);
         let change = |current: &str, new: &str| {
             let body = json!({ "current_password": current, "new_password": new });
-            app.post("/api/v1/auth/password/change").bearer(&ada.access_token).json(&body).send()
+            app.post("/api/v1/auth/password/change")
+                .bearer(&ada.access_token)
+                .json(&body)
+                .send()
         };
-        assert_eq!(change("wrong password", NEW).await.expect(401).code(), "INVALID_CREDENTIALS");
+        assert_eq!(
+            change("wrong password", NEW).await.expect(401).code(),
+            "INVALID_CREDENTIALS"
+        );
         change(PASSWORD, "short").await.expect(422);
         change(PASSWORD, NEW).await.expect(200);
-        app.get("/api/v1/auth/sessions").bearer(&ada.access_token).send().await.expect(200);
-        app.get("/api/v1/auth/sessions").bearer(other.text_at("/access_token")).send().await.expect(401);
+        app.get("/api/v1/auth/sessions")
+            .bearer(&ada.access_token)
+            .send()
+            .await
+            .expect(200);
+        app.get("/api/v1/auth/sessions")
+            .bearer(other.text_at("/access_token"))
+            .send()
+            .await
+            .expect(401);
         login(&app, "ada@example.com", PASSWORD).await.expect(401);
         login(&app, "ada@example.com", NEW).await.expect(200);
     })
@@ -31,13 +45,21 @@ async fn a_changed_password_ends_the_other_sessions() {
 async fn a_mailed_token_resets_a_password_once() {
     App::each(async |app| {
         let ada = app.register("ada@example.com").await;
-        let ask = |email: &str| app.post("/api/v1/auth/password/reset").json(&json!({ "email": email })).send();
+        let ask = |email: &str| {
+            app.post("/api/v1/auth/password/reset")
+                .json(&json!({ "email": email }))
+                .send()
+        };
         let known = ask("ADA@example.com").await.expect(200);
         let unknown = ask("nobody@example.com").await.expect(200);
         assert_eq!(known.body, unknown.body);
         app.settle().await;
         let mail = app.last_mail_to("ada@example.com");
-        let token = mail.split_whitespace().find(|word| word.starts_with("pol_reset_")).unwrap().to_owned();
+        let token = mail
+            .split_whitespace()
+            .find(|word| word.starts_with("pol_reset_"))
+            .unwrap()
+            .to_owned();
         let confirm = |token: &str, new: &str| {
             let body = json!({ "token": token, "new_password": new });
             app.post("/api/v1/auth/password/reset/confirm").json(&body).send()
@@ -48,12 +70,20 @@ async fn a_mailed_token_resets_a_password_once() {
         let mut statuses = [one.status, other.status];
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 401], "a reset works once");
-        app.get("/api/v1/auth/sessions").bearer(&ada.access_token).send().await.expect(401);
+        app.get("/api/v1/auth/sessions")
+            .bearer(&ada.access_token)
+            .send()
+            .await
+            .expect(401);
         login(&app, "ada@example.com", NEW).await.expect(200);
         ask("ada@example.com").await.expect(200);
         app.settle().await;
         let mail = app.last_mail_to("ada@example.com");
-        let late = mail.split_whitespace().find(|word| word.starts_with("pol_reset_")).unwrap().to_owned();
+        let late = mail
+            .split_whitespace()
+            .find(|word| word.starts_with("pol_reset_"))
+            .unwrap()
+            .to_owned();
         app.advance(Duration::from_hours(1));
         confirm(&late, PASSWORD).await.expect(401);
     })

@@ -18,17 +18,56 @@ async fn bad_bodies_are_refused_with_their_reason() {
             ("not UTF-8", json, vec![b'"', 0xff, b'"'], 422, "MALFORMED_JSON"),
             ("an array", json, b"[]".to_vec(), 422, "VALIDATION_FAILED"),
             ("a missing field", json, b"{}".to_vec(), 422, "VALIDATION_FAILED"),
-            ("a wrong type", json, br#"{"email": 5, "password": "long enough"}"#.to_vec(), 422, "VALIDATION_FAILED"),
+            (
+                "a wrong type",
+                json,
+                br#"{"email": 5, "password": "long enough"}"#.to_vec(),
+                422,
+                "VALIDATION_FAILED",
+            ),
             ("deep nesting", json, deep.into_bytes(), 422, "VALIDATION_FAILED"),
-            ("U+0000", json, br#"{"email": "a\u0000@example.com", "password": "long enough"}"#.to_vec(), 422, "VALIDATION_FAILED"),
-            ("a lone surrogate", json, br#"{"email": "\ud800@example.com", "password": "long enough"}"#.to_vec(), 422, "MALFORMED_JSON"),
-            ("an address of 4 KB", json, format!(r#"{{"email": "{}@example.com", "password": "long enough"}}"#, "a".repeat(4096)).into_bytes(), 422, "VALIDATION_FAILED"),
+            (
+                "U+0000",
+                json,
+                br#"{"email": "a\u0000@example.com", "password": "long enough"}"#.to_vec(),
+                422,
+                "VALIDATION_FAILED",
+            ),
+            (
+                "a lone surrogate",
+                json,
+                br#"{"email": "\ud800@example.com", "password": "long enough"}"#.to_vec(),
+                422,
+                "MALFORMED_JSON",
+            ),
+            (
+                "an address of 4 KB",
+                json,
+                format!(
+                    r#"{{"email": "{}@example.com", "password": "long enough"}}"#,
+                    "a".repeat(4096)
+                )
+                .into_bytes(),
+                422,
+                "VALIDATION_FAILED",
+            ),
             ("10 MB", json, vec![b' '; 10 << 20], 413, "PAYLOAD_TOO_LARGE"),
-            ("another content type", "text/plain", good.into_bytes(), 415, "UNSUPPORTED_MEDIA_TYPE"),
+            (
+                "another content type",
+                "text/plain",
+                good.into_bytes(),
+                415,
+                "UNSUPPORTED_MEDIA_TYPE",
+            ),
         ];
         for (what, kind, body, status, code) in cases {
             let answer = app.post(REGISTER).body(kind, body).send().await;
-            assert_eq!((answer.status, answer.code()), (status, code), "{what}: {}", answer.text);
+            assert_eq!(
+                (answer.status, answer.code()),
+                (status, code),
+                "{what}: {}",
+                answer.text
+            );
         }
     })
     .await;
@@ -41,16 +80,33 @@ async fn unknown_paths_and_methods_are_problems() {
     let answer = app.delete(REGISTER).send().await.expect(405);
     assert_eq!(answer.code(), "METHOD_NOT_ALLOWED");
     assert!(answer.header("allow").contains("POST"), "{:?}", answer.headers);
-    app.get("/api/v1/accounts/profile/%ff").service().send().await.expect(422).code();
-    app.get("/api/v1/accounts/profile/a%00b").service().send().await.expect(422).code();
+    app.get("/api/v1/accounts/profile/%ff")
+        .service()
+        .send()
+        .await
+        .expect(422)
+        .code();
+    app.get("/api/v1/accounts/profile/a%00b")
+        .service()
+        .send()
+        .await
+        .expect(422)
+        .code();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_id_is_kept_or_made() {
     let app = App::start().await;
     let answer = app.get("/api/v1/nothing").header("X-Request-Id", "mine-1").send().await;
-    assert_eq!((answer.header("x-request-id"), answer.text_at("/request_id")), ("mine-1", "mine-1"));
-    let answer = app.get("/api/v1/nothing").header("X-Request-Id", "not an id").send().await;
+    assert_eq!(
+        (answer.header("x-request-id"), answer.text_at("/request_id")),
+        ("mine-1", "mine-1")
+    );
+    let answer = app
+        .get("/api/v1/nothing")
+        .header("X-Request-Id", "not an id")
+        .send()
+        .await;
     assert!(answer.header("x-request-id").starts_with("req_"));
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
 }
@@ -59,7 +115,9 @@ async fn a_request_id_is_kept_or_made() {
 async fn slow_clients_and_clients_that_hang_up_disturb_nobody() {
     let app = App::start_with(json!({ "http": { "header_timeout_ms": 300 } })).await;
     let mut slow = tokio::net::TcpStream::connect(app.address).await.unwrap();
-    slow.write_all(b"POST /api/v1/auth/register HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    slow.write_all(b"POST /api/v1/auth/register HTTP/1.1\r\nHost: x\r\n")
+        .await
+        .unwrap();
     for _ in 0..20 {
         let mut gone = tokio::net::TcpStream::connect(app.address).await.unwrap();
         gone.write_all(b"POST /api/v1/auth/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"em").await.unwrap();
@@ -74,7 +132,9 @@ async fn slow_clients_and_clients_that_hang_up_disturb_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_database_gone_and_back() {
     // What a lost connection does to PostgreSQL sessions: they are ended behind the program's back.
-    let Some(app) = App::start_on(polity_testing::Backend::Postgres, json!({})).await else { return };
+    let Some(app) = App::start_on(polity_testing::Backend::Postgres, json!({})).await else {
+        return;
+    };
     let ada = app.register("ada@example.com").await;
     let mut read = app.ctx.db.read().await.unwrap();
     let ended = read

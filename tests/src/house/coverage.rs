@@ -26,7 +26,11 @@ fn guarded() -> Vec<(String, Method, String, String)> {
 }
 
 fn with_body<'a>(request: Request<'a>, method: &Method) -> Request<'a> {
-    if *method == Method::GET { request } else { request.json(&serde_json::json!({})) }
+    if *method == Method::GET {
+        request
+    } else {
+        request.json(&serde_json::json!({}))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,7 +40,7 @@ async fn nobody_gets_in_without_a_valid_credential() {
         let forged = format!("{}x", &ada.access_token[..ada.access_token.len() - 2]);
         let operations = guarded();
         assert!(operations.len() > 20, "the registry is nearly empty");
-        app.advance(Duration::from_secs(3600));
+        app.advance(Duration::from_hours(1));
         for (id, method, path, _) in &operations {
             let request = || with_body(app.request(method.clone(), path), method);
             let tries = [
@@ -47,19 +51,39 @@ async fn nobody_gets_in_without_a_valid_credential() {
                 ("an empty token", request().header("Authorization", "Bearer ")),
                 ("another scheme", request().header("Authorization", "Basic YTpi")),
                 ("a user id alone", request().on_behalf_of(&ada.user_id)),
-                ("a claim to be internal", request().header("X-Internal-Service", "true").on_behalf_of(&ada.user_id)),
-                ("a claim of an internal call", request().header("X-Internal-Call", "true").on_behalf_of(&ada.user_id)),
+                (
+                    "a claim to be internal",
+                    request()
+                        .header("X-Internal-Service", "true")
+                        .on_behalf_of(&ada.user_id),
+                ),
+                (
+                    "a claim of an internal call",
+                    request().header("X-Internal-Call", "true").on_behalf_of(&ada.user_id),
+                ),
                 (
                     "a wrong service secret",
-                    request().header("X-Internal-Service", "true").header("X-Internal-Service-Secret", "wrong"),
+                    request()
+                        .header("X-Internal-Service", "true")
+                        .header("X-Internal-Service-Secret", "wrong"),
                 ),
-                ("an API key that is none", request().header("X-API-Key", "pol_user_nothing")),
+                (
+                    "an API key that is none",
+                    request().header("X-API-Key", "pol_user_nothing"),
+                ),
             ];
             for (what, request) in tries {
                 let answer = request.send().await;
-                assert_eq!(answer.status, 401, "{id} ({method} {path}) with {what}: {}", answer.text);
+                assert_eq!(
+                    answer.status, 401,
+                    "{id} ({method} {path}) with {what}: {}",
+                    answer.text
+                );
                 answer.code();
-                assert!(answer.header("www-authenticate").starts_with("Bearer"), "{id} with {what}");
+                assert!(
+                    answer.header("www-authenticate").starts_with("Bearer"),
+                    "{id} with {what}"
+                );
             }
         }
     })
@@ -76,7 +100,10 @@ async fn an_ordinary_person_gets_no_further_than_themselves() {
             if !limited && !foreign {
                 continue;
             }
-            let answer = with_body(app.request(method.clone(), &path), &method).bearer(&eve.access_token).send().await;
+            let answer = with_body(app.request(method.clone(), &path), &method)
+                .bearer(&eve.access_token)
+                .send()
+                .await;
             // Some contracts look at the shape of the request before they look at the caller.
             assert!(
                 matches!(answer.status, 400 | 401 | 403 | 404 | 422),
@@ -94,7 +121,11 @@ fn every_operation_states_what_it_requires() {
     let (document, described) = polity_server::describe().unwrap();
     assert!(described.iter().all(|one| one.guard().is_some()));
     for one in &described {
-        assert!(one.operation.summary.as_deref().is_some_and(|text| !text.is_empty()), "{} has no summary", one.path);
+        assert!(
+            one.operation.summary.as_deref().is_some_and(|text| !text.is_empty()),
+            "{} has no summary",
+            one.path
+        );
     }
     let text = serde_json::to_string(&document).unwrap();
     assert!(text.contains("\"openapi\":\"3.1"), "not an OpenAPI 3.1 document");

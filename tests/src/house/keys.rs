@@ -10,12 +10,18 @@ async fn idempotent_requests_happen_once() {
         let ada = app.register("ada@example.com").await;
         let path = format!("/api/v1/account/admin/accounts/{}/note", ada.user_id);
         let note = |key: &'static str, text: &'static str| {
-            app.post(&path).bearer(&root.access_token).header("Idempotency-Key", key).json(&serde_json::json!({ "note": text }))
+            app.post(&path)
+                .bearer(&root.access_token)
+                .header("Idempotency-Key", key)
+                .json(&serde_json::json!({ "note": text }))
         };
         let first = note("one", "called").send().await.expect(201);
         let again = note("one", "called").send().await.expect(201);
         assert_eq!(first.body, again.body);
-        assert_eq!(note("one", "other").send().await.expect(422).code(), "IDEMPOTENCY_MISMATCH");
+        assert_eq!(
+            note("one", "other").send().await.expect(422).code(),
+            "IDEMPOTENCY_MISMATCH"
+        );
         let (other, third) = tokio::join!(note("two", "twice").send(), note("two", "twice").send());
         assert_eq!(other.expect(201).body, third.expect(201).body);
         let path = format!("/api/v1/account/admin/accounts/{}", ada.user_id);

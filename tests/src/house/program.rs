@@ -6,12 +6,18 @@ use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_statement_of_one_database_prepares_on_the_other() {
-    let Some(postgres) = App::start_on(Backend::Postgres, json!({})).await else { return };
+    let Some(postgres) = App::start_on(Backend::Postgres, json!({})).await else {
+        return;
+    };
     let sqlite = App::start().await;
     for app in [&sqlite, &postgres] {
         let (root, ada) = (app.admin().await, app.register("ada@example.com").await);
         let accounts = "/api/v1/account/admin/accounts";
-        app.get(&format!("{accounts}?search=ada&is_active=true")).bearer(&root.access_token).send().await.expect(200);
+        app.get(&format!("{accounts}?search=ada&is_active=true"))
+            .bearer(&root.access_token)
+            .send()
+            .await
+            .expect(200);
         let refresh = json!({ "refresh_token": ada.refresh_token });
         app.post("/api/v1/auth/refresh").json(&refresh).send().await.expect(200);
         app.settle().await;
@@ -20,7 +26,13 @@ async fn every_statement_of_one_database_prepares_on_the_other() {
     assert!(seen.len() > 40, "only {} statements were seen", seen.len());
     postgres.ctx.db.prepare_all(&seen).await.unwrap();
     // What only the kernel's branch for PostgreSQL says has no counterpart.
-    let back: Vec<String> = postgres.ctx.db.statements().into_iter().filter(|sql| !sql.contains("pg_")).collect();
+    let back: Vec<String> = postgres
+        .ctx
+        .db
+        .statements()
+        .into_iter()
+        .filter(|sql| !sql.contains("pg_"))
+        .collect();
     sqlite.ctx.db.prepare_all(&back).await.unwrap();
 }
 
@@ -40,8 +52,11 @@ async fn fifty_registrations_of_one_address_make_one_person() {
             assert!(matches!(status.unwrap(), 200 | 503));
         }
         let mut read = app.ctx.db.read().await.unwrap();
-        let (pending,) =
-            read.sql("select count(*) from pending_registration").one::<(i64,)>().await.unwrap();
+        let (pending,) = read
+            .sql("select count(*) from pending_registration")
+            .one::<(i64,)>()
+            .await
+            .unwrap();
         assert_eq!(pending, 1, "one live registration per address");
         drop(read);
         app.register("ada@example.com").await;
@@ -84,7 +99,9 @@ async fn keys_are_rotated_while_everything_is_used_and_then_retired() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_storm_does_not_slow_others_and_is_refused_in_the_end() {
-    let app = App::start_with(json!({ "password": { "memory_kib": 19_456, "iterations": 2, "queue": 4, "workers": 1 } })).await;
+    let app =
+        App::start_with(json!({ "password": { "memory_kib": 19_456, "iterations": 2, "queue": 4, "workers": 1 } }))
+            .await;
     let app = std::sync::Arc::new(app);
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..60 {
@@ -113,14 +130,23 @@ async fn secrets_never_stand_in_the_database_in_clear() {
     let app = App::start().await;
     let ada = app.register("ada@example.com").await;
     let code_request = json!({ "email": "bob@example.com", "password": "correct horse battery" });
-    app.post("/api/v1/auth/register").json(&code_request).send().await.expect(200);
+    app.post("/api/v1/auth/register")
+        .json(&code_request)
+        .send()
+        .await
+        .expect(200);
     let code = app.code_for("bob@example.com").await;
     let folder = app.ctx.core.data_dir.clone();
     let mut all = std::fs::read(folder.join("polity.db")).unwrap();
     all.extend(std::fs::read(folder.join("polity.db-wal")).unwrap());
     let holds = |text: &str| all.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(holds("ada@example.com"), "the file is not the database");
-    for secret in [ada.refresh_token.as_str(), ada.access_token.as_str(), "correct horse battery", code.as_str()] {
+    for secret in [
+        ada.refresh_token.as_str(),
+        ada.access_token.as_str(),
+        "correct horse battery",
+        code.as_str(),
+    ] {
         assert!(!holds(secret), "{secret} stands in the database");
     }
 }
@@ -128,14 +154,33 @@ async fn secrets_never_stand_in_the_database_in_clear() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_set_up_link_works_once() {
     App::each(async |app| {
-        let token = polity_identity::auth::setup_token(&app.ctx).await.unwrap().expect("nobody is an administrator yet");
-        let page = app.get(&format!("/setup?token={}", token.expose())).send().await.expect(200);
+        let token = polity_identity::auth::setup_token(&app.ctx)
+            .await
+            .unwrap()
+            .expect("nobody is an administrator yet");
+        let page = app
+            .get(&format!("/setup?token={}", token.expose()))
+            .send()
+            .await
+            .expect(200);
         assert!(page.text.contains("<form") && page.header("content-security-policy").contains("nonce-"));
-        let fields = [("token", token.expose()), ("email", "root@example.com"), ("password", "a long password"), ("name", "Root")];
+        let fields = [
+            ("token", token.expose()),
+            ("email", "root@example.com"),
+            ("password", "a long password"),
+            ("name", "Root"),
+        ];
         app.post("/setup").form(&fields).send().await.expect(200);
-        assert_eq!(app.post("/setup").form(&fields).send().await.expect(403).code(), "BOOTSTRAP_CLOSED");
+        assert_eq!(
+            app.post("/setup").form(&fields).send().await.expect(403).code(),
+            "BOOTSTRAP_CLOSED"
+        );
         let login = json!({ "email": "root@example.com", "password": "a long password" });
-        app.post("/api/v1/auth/admin/login").json(&login).send().await.expect(200);
+        app.post("/api/v1/auth/admin/login")
+            .json(&login)
+            .send()
+            .await
+            .expect(200);
         assert!(polity_identity::auth::setup_token(&app.ctx).await.unwrap().is_none());
     })
     .await;
@@ -153,11 +198,34 @@ async fn an_unserved_program_answers_commands() {
     execute(&program, Request::KeysRotate).await.unwrap();
     let old = before[0].split(' ').next().unwrap().to_owned();
     let after = execute(&program, Request::KeysList).await.unwrap().lines;
-    assert!(after.iter().any(|line| line.starts_with(&old) && line.contains("may be retired")), "{after:?}");
+    assert!(
+        after
+            .iter()
+            .any(|line| line.starts_with(&old) && line.contains("may be retired")),
+        "{after:?}"
+    );
     execute(&program, Request::KeysRetire { key: old }).await.unwrap();
     let copy = folder.path().join("copy");
-    execute(&program, Request::Backup { folder: copy.clone(), with_keys: false }).await.unwrap();
+    execute(
+        &program,
+        Request::Backup {
+            folder: copy.clone(),
+            with_keys: false,
+        },
+    )
+    .await
+    .unwrap();
     assert!(copy.join("polity.db").exists() && !copy.join("keyring").exists());
-    assert!(execute(&program, Request::Backup { folder: copy, with_keys: false }).await.is_err());
+    assert!(
+        execute(
+            &program,
+            Request::Backup {
+                folder: copy,
+                with_keys: false
+            }
+        )
+        .await
+        .is_err()
+    );
     program.finish().await;
 }

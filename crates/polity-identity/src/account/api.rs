@@ -76,9 +76,14 @@ struct PreferencesIn {
     theme: Option<String>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the validator hands its context over by reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the validator hands its context over by reference"
+)]
 fn time_zone(name: &str, (): &()) -> garde::Result {
-    name.parse::<chrono_tz::Tz>().map(drop).map_err(|_| garde::Error::new("Input should be an IANA time zone name"))
+    name.parse::<chrono_tz::Tz>()
+        .map(drop)
+        .map_err(|_| garde::Error::new("Input should be an IANA time zone name"))
 }
 
 /// What a person says about themselves.
@@ -106,13 +111,33 @@ struct AccountProfile {
 
 impl From<model::Account> for AccountProfile {
     fn from(account: model::Account) -> Self {
-        let model::Account { user_id, email, name, is_active, preferences, created_at, updated_at, .. } = account;
-        Self { user_id, email, name, is_active, preferences: preferences.0, created_at, updated_at }
+        let model::Account {
+            user_id,
+            email,
+            name,
+            is_active,
+            preferences,
+            created_at,
+            updated_at,
+            ..
+        } = account;
+        Self {
+            user_id,
+            email,
+            name,
+            is_active,
+            preferences: preferences.0,
+            created_at,
+            updated_at,
+        }
     }
 }
 
 fn tagged(account: model::Account) -> Tagged<AccountProfile> {
-    Tagged { tag: service::version(&account), body: account.into() }
+    Tagged {
+        tag: service::version(&account),
+        body: account.into(),
+    }
 }
 
 /// A sentence that says what was done.
@@ -130,12 +155,23 @@ fn message(text: impl Into<String>) -> Json<Message> {
 ///
 /// For services, and for the person themselves. An account that is there is answered as it is, untouched.
 #[operation("account.ensure", errors(code::EMAIL_TAKEN, codes::BAD_REQUEST, codes::FORBIDDEN))]
-async fn ensure(caller: Caller, State(state): State<Accounts>, Json(body): Json<AccountEnsure>) -> Result<Json<AccountProfile>> {
+async fn ensure(
+    caller: Caller,
+    State(state): State<Accounts>,
+    Json(body): Json<AccountEnsure>,
+) -> Result<Json<AccountProfile>> {
     if !caller.is_service() && caller.user_id() != Some(&body.user_id) {
-        return Err(Problem::new(codes::FORBIDDEN, "Only a service, or the person themselves, can do this"));
+        return Err(Problem::new(
+            codes::FORBIDDEN,
+            "Only a service, or the person themselves, can do this",
+        ));
     }
     let mut tx = state.ctx.db.begin().await?;
-    let new = NewAccount { user_id: AccountId(body.user_id), email: body.email, name: body.name };
+    let new = NewAccount {
+        user_id: AccountId(body.user_id),
+        email: body.email,
+        name: body.name,
+    };
     let ensured = service::ensure(&mut tx, &state.ctx, new).await?;
     tx.commit().await?;
     Ok(Json(ensured.account.into()))
@@ -145,7 +181,11 @@ async fn ensure(caller: Caller, State(state): State<Accounts>, Json(body): Json<
 ///
 /// For the person themselves, administrators and services. An inactive account is not found. `ETag` is its version.
 #[operation("account.get_profile", errors(code::ACCOUNT_NOT_FOUND, codes::FORBIDDEN))]
-async fn get_profile(caller: Caller, State(state): State<Accounts>, Path(user_id): Path<AccountId>) -> Result<Tagged<AccountProfile>> {
+async fn get_profile(
+    caller: Caller,
+    State(state): State<Accounts>,
+    Path(user_id): Path<AccountId>,
+) -> Result<Tagged<AccountProfile>> {
     let mut read = state.ctx.db.read().await?;
     Ok(tagged(service::profile(&mut read, &caller, &user_id).await?))
 }
@@ -156,7 +196,13 @@ async fn get_profile(caller: Caller, State(state): State<Accounts>, Path(user_id
 /// somebody else was faster.
 #[operation(
     "account.update_profile",
-    errors(code::ACCOUNT_NOT_FOUND, code::EMAIL_TAKEN, codes::BAD_REQUEST, codes::FORBIDDEN, codes::PRECONDITION_FAILED)
+    errors(
+        code::ACCOUNT_NOT_FOUND,
+        code::EMAIL_TAKEN,
+        codes::BAD_REQUEST,
+        codes::FORBIDDEN,
+        codes::PRECONDITION_FAILED
+    )
 )]
 async fn update_profile(
     caller: Caller,
@@ -165,7 +211,12 @@ async fn update_profile(
     if_match: IfMatch,
     Json(body): Json<AccountUpdate>,
 ) -> Result<Tagged<AccountProfile>> {
-    let change = Change { name: body.name, email: body.email, preferences: body.preferences, if_match: if_match.0 };
+    let change = Change {
+        name: body.name,
+        email: body.email,
+        preferences: body.preferences,
+        if_match: if_match.0,
+    };
     let mut tx = state.ctx.db.begin().await?;
     let account = service::update(&mut tx, &state.ctx, &state.settings, &caller, &user_id, change).await?;
     tx.commit().await?;
@@ -185,7 +236,12 @@ struct EmailConfirm {
 /// Needed when `account.confirm_email_changes` is set; until then the old address stays in force.
 #[operation(
     "account.confirm_email",
-    errors(code::ACCOUNT_NOT_FOUND, code::EMAIL_TAKEN, code::INVALID_CONFIRMATION, codes::FORBIDDEN)
+    errors(
+        code::ACCOUNT_NOT_FOUND,
+        code::EMAIL_TAKEN,
+        code::INVALID_CONFIRMATION,
+        codes::FORBIDDEN
+    )
 )]
 async fn confirm_email(
     caller: Caller,
@@ -252,17 +308,26 @@ async fn get_instructions(user: User, State(state): State<Accounts>) -> Result<J
     let user_id = AccountId(user.id().to_owned());
     let mut read = state.ctx.db.read().await?;
     let account = service::profile(&mut read, &user, &user_id).await?;
-    Ok(Json(Instructions { instructions: account.custom_instructions }))
+    Ok(Json(Instructions {
+        instructions: account.custom_instructions,
+    }))
 }
 
 /// Keeps one's own custom instructions.
 #[operation("account.set_instructions", errors(code::ACCOUNT_NOT_FOUND, codes::BAD_REQUEST))]
-async fn set_instructions(user: User, State(state): State<Accounts>, Json(body): Json<InstructionsIn>) -> Result<Json<InstructionsOut>> {
+async fn set_instructions(
+    user: User,
+    State(state): State<Accounts>,
+    Json(body): Json<InstructionsIn>,
+) -> Result<Json<InstructionsOut>> {
     let user_id = AccountId(user.id().to_owned());
     let mut tx = state.ctx.db.begin().await?;
     let account = service::set_instructions(&mut tx, &state.ctx, &user_id, body.instructions).await?;
     tx.commit().await?;
-    Ok(Json(InstructionsOut { message: "Custom instructions updated", instructions: account.custom_instructions }))
+    Ok(Json(InstructionsOut {
+        message: "Custom instructions updated",
+        instructions: account.custom_instructions,
+    }))
 }
 
 /// The operations.

@@ -26,5 +26,9 @@ impl Handler for LastSeen {
 
 /// The consumers of this service.
 pub(super) fn consumers() -> Vec<Consumer> {
-    vec![Consumer { name: "account.last_seen", types: &[UserLoggedIn::TYPE], handler: Arc::new(LastSeen) }]
+    vec![Consumer {
+        name: "account.last_seen",
+        types: &[UserLoggedIn::TYPE],
+        handler: Arc::new(LastSeen),
+    }]
 }

@@ -19,7 +19,9 @@ struct EraseDue(Ctx);
 impl JobHandler for EraseDue {
     async fn run(&self, job: &JobCtx) -> Result<(), JobError> {
         while !job.cancelled().is_cancelled() {
-            let erased = service::erase_due(&self.0.db, &self.0).await.map_err(|error| JobError::Retry(error.to_string()))?;
+            let erased = service::erase_due(&self.0.db, &self.0)
+                .await
+                .map_err(|error| JobError::Retry(error.to_string()))?;
             if erased == 0 {
                 break;
             }
@@ -36,5 +38,10 @@ pub(super) fn kinds(ctx: &Ctx) -> Vec<JobKind> {
 /// The schedules of this service.
 pub(super) fn crons() -> Vec<Cron> {
     let payload = serde_json::Value::Null;
-    vec![Cron { name: "account.erase_due", schedule: "17 * * * *", kind: ERASE_DUE, payload }]
+    vec![Cron {
+        name: "account.erase_due",
+        schedule: "17 * * * *",
+        kind: ERASE_DUE,
+        payload,
+    }]
 }

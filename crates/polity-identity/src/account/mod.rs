@@ -40,10 +40,22 @@ pub const SERVICE: Service = Service {
     contract_name: "account_service",
     port: 8202,
     base: "/api/v1/accounts",
-    capabilities: &["profiles", "preferences", "moderation", "platform_roles", "custom_instructions", "export", "erasure"],
+    capabilities: &[
+        "profiles",
+        "preferences",
+        "moderation",
+        "platform_roles",
+        "custom_instructions",
+        "export",
+        "erasure",
+    ],
     migrations: Migrations {
         set: "account",
-        list: &[Migration { version: 1, name: "accounts", sql: include_str!("tables.sql") }],
+        list: &[Migration {
+            version: 1,
+            name: "accounts",
+            sql: include_str!("tables.sql"),
+        }],
     },
     sealed: &[],
     settings: || vec![Section::of::<AccountSettings>("account")],
@@ -69,7 +81,14 @@ impl FromRef<Accounts> for Ctx {
 /// If its settings cannot be read.
 pub fn mount(ctx: &Ctx) -> Result<Mounted, ConfigError> {
     let settings = std::sync::Arc::new(ctx.config.section("account")?);
-    let mut mounted = Mounted::new(&SERVICE, api::routes(), Accounts { ctx: ctx.clone(), settings });
+    let mut mounted = Mounted::new(
+        &SERVICE,
+        api::routes(),
+        Accounts {
+            ctx: ctx.clone(),
+            settings,
+        },
+    );
     mounted.consumers = events::consumers();
     mounted.jobs = jobs::kinds(ctx);
     mounted.crons = jobs::crons();

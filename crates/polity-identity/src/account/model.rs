@@ -37,9 +37,12 @@ impl Status {
     /// Whether an administrator with these roles may change this status to `to`. Repeating the current one succeeds.
     #[must_use]
     pub fn can(self, to: Self, roles: &[AdminRole]) -> bool {
-        let moderates = roles
-            .iter()
-            .any(|role| matches!(role, AdminRole::SuperAdmin | AdminRole::SupportAdmin | AdminRole::ComplianceAdmin));
+        let moderates = roles.iter().any(|role| {
+            matches!(
+                role,
+                AdminRole::SuperAdmin | AdminRole::SupportAdmin | AdminRole::ComplianceAdmin
+            )
+        });
         match (self, to) {
             (Self::Banned, Self::Active) => roles.contains(&AdminRole::SuperAdmin),
             (Self::Banned, Self::Suspended) => false,
@@ -70,11 +73,19 @@ impl AdminRole {
     /// # Errors
     /// The texts that are no roles.
     pub fn parse_all(texts: &[String]) -> Result<Vec<Self>, Vec<String>> {
-        let wrong: Vec<String> = texts.iter().filter(|text| text.parse::<Self>().is_err()).cloned().collect();
+        let wrong: Vec<String> = texts
+            .iter()
+            .filter(|text| text.parse::<Self>().is_err())
+            .cloned()
+            .collect();
         if !wrong.is_empty() {
             return Err(wrong);
         }
-        Ok(Self::ALL.iter().copied().filter(|role| texts.iter().any(|text| text == role.as_str())).collect())
+        Ok(Self::ALL
+            .iter()
+            .copied()
+            .filter(|role| texts.iter().any(|text| text == role.as_str()))
+            .collect())
     }
 }
 
@@ -246,9 +257,15 @@ mod tests {
     #[test]
     fn roles_are_deduplicated_and_in_canonical_order() {
         let texts = ["support_admin", "super_admin", "support_admin"].map(str::to_owned);
-        assert_eq!(AdminRole::parse_all(&texts), Ok(vec![AdminRole::SuperAdmin, AdminRole::SupportAdmin]));
+        assert_eq!(
+            AdminRole::parse_all(&texts),
+            Ok(vec![AdminRole::SuperAdmin, AdminRole::SupportAdmin])
+        );
         let texts = ["super_admin", "Super_Admin", "x"].map(str::to_owned);
-        assert_eq!(AdminRole::parse_all(&texts), Err(vec!["Super_Admin".to_owned(), "x".to_owned()]));
+        assert_eq!(
+            AdminRole::parse_all(&texts),
+            Err(vec!["Super_Admin".to_owned(), "x".to_owned()])
+        );
     }
 
     #[test]

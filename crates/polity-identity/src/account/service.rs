@@ -14,9 +14,11 @@ use polity_ports::{Said, account::UserCreated};
 
 pub(super) use directory::{Listed, by_email, list, search, stats};
 pub(super) use lifecycle::{cancel_erasure, delete, erase_due, export, schedule_erasure, seen};
-pub use moderation::{RoleActor, assign_roles};
 pub(super) use moderation::{Actor, add_note, detail, history, set_active, set_moderation};
-pub(super) use profile::{Change, Confirmed, confirm_email, profile, set_instructions, set_preferences, update, version};
+pub use moderation::{RoleActor, assign_roles};
+pub(super) use profile::{
+    Change, Confirmed, confirm_email, profile, set_instructions, set_preferences, update, version,
+};
 
 use super::{
     Error,
@@ -88,7 +90,10 @@ pub async fn ensure(tx: &mut Tx, ctx: &Ctx, new: NewAccount) -> Result<Ensured, 
         return Ok(Ensured { account, created: true });
     }
     match store::find(tx, &account.user_id).await? {
-        Some(account) => Ok(Ensured { account, created: false }),
+        Some(account) => Ok(Ensured {
+            account,
+            created: false,
+        }),
         None => Err(Error::EmailTaken(account.email)),
     }
 }
@@ -120,13 +125,19 @@ pub(super) fn check_self(caller: &Caller, user_id: &AccountId) -> Result<(), Err
 /// The account for a change: nobody else changes it until the transaction ends.
 pub(super) async fn locked(tx: &mut Tx, user_id: &AccountId) -> Result<Account, Error> {
     tx.lock("account", &user_id.0).await?;
-    store::find(tx, user_id).await?.ok_or_else(|| Error::NotFound(user_id.0.clone()))
+    store::find(tx, user_id)
+        .await?
+        .ok_or_else(|| Error::NotFound(user_id.0.clone()))
 }
 
 /// The same for an account that may be used (BR-STS-006: another is not found).
 pub(super) async fn locked_active(tx: &mut Tx, user_id: &AccountId) -> Result<Account, Error> {
     let account = locked(tx, user_id).await?;
-    if account.is_active { Ok(account) } else { Err(Error::NotFound(user_id.0.clone())) }
+    if account.is_active {
+        Ok(account)
+    } else {
+        Err(Error::NotFound(user_id.0.clone()))
+    }
 }
 
 /// Sees to it that a super_admin is left when this one goes. Taken before the account's own lock, as everywhere.

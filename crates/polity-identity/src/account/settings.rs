@@ -15,6 +15,9 @@ pub struct AccountSettings {
 
 impl Default for AccountSettings {
     fn default() -> Self {
-        Self { confirm_email_changes: false, erasure_grace_days: 30 }
+        Self {
+            confirm_email_changes: false,
+            erasure_grace_days: 30,
+        }
     }
 }

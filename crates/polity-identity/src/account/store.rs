@@ -89,7 +89,10 @@ pub(super) async fn update_name_and_email(tx: &mut Tx, account: &Account) -> Res
         .bind(&account.updated_at)
         .execute()
         .await?;
-    tx.sql("delete from account_gram where user_id = $1").bind(&account.user_id).execute().await?;
+    tx.sql("delete from account_gram where user_id = $1")
+        .bind(&account.user_id)
+        .execute()
+        .await?;
     insert_grams(tx, &account.user_id, &text).await
 }
 
@@ -105,7 +108,12 @@ async fn insert_grams(tx: &mut Tx, user_id: &AccountId, text: &str) -> Result<()
 }
 
 /// Marks that somebody was seen, at most once per pause.
-pub(super) async fn touch(tx: &mut Tx, user_id: &AccountId, seen: DateTime<Utc>, unless_after: DateTime<Utc>) -> Result<()> {
+pub(super) async fn touch(
+    tx: &mut Tx,
+    user_id: &AccountId,
+    seen: DateTime<Utc>,
+    unless_after: DateTime<Utc>,
+) -> Result<()> {
     tx.sql(
         "update account set last_seen_at = $2
          where user_id = $1 and (last_seen_at is null or last_seen_at < $3)",
@@ -144,8 +152,17 @@ impl Terms {
     fn new(wanted: &Wanted) -> Self {
         let folded = wanted.folded.as_deref();
         // Three grams narrow it down far enough; the pattern decides.
-        let grams = folded.map(model::grams).unwrap_or_default().into_iter().take(3).collect();
-        Self { is_active: wanted.is_active, grams, pattern: folded.map(model::like_pattern) }
+        let grams = folded
+            .map(model::grams)
+            .unwrap_or_default()
+            .into_iter()
+            .take(3)
+            .collect();
+        Self {
+            is_active: wanted.is_active,
+            grams,
+            pattern: folded.map(model::like_pattern),
+        }
     }
 
     fn narrow<'t>(&'t self, filter: &mut Filter<'t>) {
@@ -162,8 +179,14 @@ pub(super) async fn list(conn: &mut Conn, wanted: &Wanted, cut: &Cut) -> Result<
     let terms = Terms::new(wanted);
     let mut filter = Filter::new(select!("where true"));
     terms.narrow(&mut filter);
-    if let Cut::After { cursor: Some(cursor), .. } = cut {
-        filter.and("(created_at < ?", &cursor.at).with("or (created_at = ?", &cursor.at).with("and user_id > ?))", &cursor.id);
+    if let Cut::After {
+        cursor: Some(cursor), ..
+    } = cut
+    {
+        filter
+            .and("(created_at < ?", &cursor.at)
+            .with("or (created_at = ?", &cursor.at)
+            .with("and user_id > ?))", &cursor.id);
     }
     filter.push("order by created_at desc, user_id");
     match cut {
@@ -207,18 +230,29 @@ pub(super) async fn count_super_admins(conn: &mut Conn) -> Result<i64> {
 
 /// The accounts whose time has come to be erased.
 pub(super) async fn list_due_for_erasure(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<Account>> {
-    conn.sql(select!("where erase_at is not null and erase_at <= $1 order by erase_at limit $2"))
-        .bind(&now)
-        .bind(&limit)
-        .all()
-        .await
+    conn.sql(select!(
+        "where erase_at is not null and erase_at <= $1 order by erase_at limit $2"
+    ))
+    .bind(&now)
+    .bind(&limit)
+    .all()
+    .await
 }
 
 /// Deletes what hangs on an account and is about the person.
 pub(super) async fn delete_belongings(tx: &mut Tx, user_id: &AccountId) -> Result<()> {
-    tx.sql("delete from account_note where user_id = $1").bind(user_id).execute().await?;
-    tx.sql("delete from account_email_change where user_id = $1").bind(user_id).execute().await?;
-    tx.sql("update account_status_change set reason = null where user_id = $1").bind(user_id).execute().await?;
+    tx.sql("delete from account_note where user_id = $1")
+        .bind(user_id)
+        .execute()
+        .await?;
+    tx.sql("delete from account_email_change where user_id = $1")
+        .bind(user_id)
+        .execute()
+        .await?;
+    tx.sql("update account_status_change set reason = null where user_id = $1")
+        .bind(user_id)
+        .execute()
+        .await?;
     Ok(())
 }
 
@@ -306,11 +340,17 @@ pub(super) async fn find_email_change(conn: &mut Conn, user_id: &AccountId) -> R
 }
 
 pub(super) async fn count_email_attempt(tx: &mut Tx, user_id: &AccountId) -> Result<()> {
-    tx.sql("update account_email_change set attempts = attempts + 1 where user_id = $1").bind(user_id).execute().await?;
+    tx.sql("update account_email_change set attempts = attempts + 1 where user_id = $1")
+        .bind(user_id)
+        .execute()
+        .await?;
     Ok(())
 }
 
 pub(super) async fn delete_email_change(tx: &mut Tx, user_id: &AccountId) -> Result<()> {
-    tx.sql("delete from account_email_change where user_id = $1").bind(user_id).execute().await?;
+    tx.sql("delete from account_email_change where user_id = $1")
+        .bind(user_id)
+        .execute()
+        .await?;
     Ok(())
 }

@@ -18,7 +18,10 @@ use super::{Auth, service::Client};
 
 /// Where a request comes from.
 fn client(ip: ClientIp, agent: UserAgent) -> Client {
-    Client { ip: ip.0.to_string(), user_agent: agent.0 }
+    Client {
+        ip: ip.0.to_string(),
+        user_agent: agent.0,
+    }
 }
 
 /// A body with the refresh cookie beside.

@@ -45,7 +45,12 @@ pub(super) struct Revocations {
 impl Revocations {
     /// Whether the session has ended.
     pub(super) async fn has(&self, ctx: &Ctx, session_id: &str) -> Result<bool, Error> {
-        if self.ended.read().unwrap_or_else(PoisonError::into_inner).contains_key(session_id) {
+        if self
+            .ended
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(session_id)
+        {
             return Ok(true);
         }
         let read_at = *self.read_at.read().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +62,10 @@ impl Revocations {
 
     /// Remembers that a session has ended.
     pub(super) fn add(&self, session_id: String, expires_at: Timestamp) {
-        self.ended.write().unwrap_or_else(PoisonError::into_inner).insert(session_id, expires_at);
+        self.ended
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(session_id, expires_at);
     }
 
     /// Reads what was revoked lately, and forgets what has expired anyway.
@@ -101,7 +109,10 @@ pub(super) struct Known {
 }
 
 pub(super) fn remember_nothing() -> Remembered {
-    Cache::builder().max_capacity(REMEMBERED).time_to_live(Duration::from_hours(1)).build()
+    Cache::builder()
+        .max_capacity(REMEMBERED)
+        .time_to_live(Duration::from_hours(1))
+        .build()
 }
 
 impl Auth {
@@ -122,7 +133,14 @@ impl Auth {
         let claims = self.verify(token).await?.map_err(refuse)?;
         let (exp, session_id) = (claims.exp, claims.sid.clone());
         let caller = caller_of(claims)?;
-        self.remembered.insert(key, Arc::new(Known { caller: caller.clone(), exp, session_id }));
+        self.remembered.insert(
+            key,
+            Arc::new(Known {
+                caller: caller.clone(),
+                exp,
+                session_id,
+            }),
+        );
         Ok(caller)
     }
 }

@@ -24,7 +24,8 @@ pub(super) mod code {
     /// The person has no platform role.
     pub(crate) const NOT_AN_ADMIN: ErrorCode = ErrorCode::new("NOT_AN_ADMIN", 401, "Insufficient admin privileges");
     /// The bootstrap, or the set-up link, is closed.
-    pub(crate) const BOOTSTRAP_CLOSED: ErrorCode = ErrorCode::new("BOOTSTRAP_CLOSED", 403, "Bootstrap is not available");
+    pub(crate) const BOOTSTRAP_CLOSED: ErrorCode =
+        ErrorCode::new("BOOTSTRAP_CLOSED", 403, "Bootstrap is not available");
     /// There is no such session of the caller's.
     pub(crate) const SESSION_NOT_FOUND: ErrorCode = ErrorCode::new("SESSION_NOT_FOUND", 404, "Session not found");
     /// There is no such registration, or it has ended.

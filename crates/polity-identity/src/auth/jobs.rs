@@ -17,7 +17,10 @@ struct CleanUp(Auth);
 #[async_trait]
 impl JobHandler for CleanUp {
     async fn run(&self, _: &JobCtx) -> Result<(), JobError> {
-        service::clean_up(&self.0).await.map(drop).map_err(|error| JobError::Retry(error.to_string()))
+        service::clean_up(&self.0)
+            .await
+            .map(drop)
+            .map_err(|error| JobError::Retry(error.to_string()))
     }
 }
 
@@ -26,7 +29,11 @@ struct RotateKey(Auth);
 #[async_trait]
 impl JobHandler for RotateKey {
     async fn run(&self, _: &JobCtx) -> Result<(), JobError> {
-        self.0.keys.rotate().await.map_err(|error| JobError::Retry(error.to_string()))
+        self.0
+            .keys
+            .rotate()
+            .await
+            .map_err(|error| JobError::Retry(error.to_string()))
     }
 }
 
@@ -41,6 +48,14 @@ pub(super) fn kinds(auth: &Auth) -> Vec<JobKind> {
 
 /// The schedules of this service.
 pub(super) fn crons() -> Vec<Cron> {
-    let cron = |name, schedule, kind| Cron { name, schedule, kind, payload: serde_json::Value::Null };
-    vec![cron("auth.clean_up", "*/10 * * * *", CLEAN_UP), cron("auth.rotate_signing_key", "0 3 1 * *", ROTATE_KEY)]
+    let cron = |name, schedule, kind| Cron {
+        name,
+        schedule,
+        kind,
+        payload: serde_json::Value::Null,
+    };
+    vec![
+        cron("auth.clean_up", "*/10 * * * *", CLEAN_UP),
+        cron("auth.rotate_signing_key", "0 3 1 * *", ROTATE_KEY),
+    ]
 }

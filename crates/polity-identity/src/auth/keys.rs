@@ -20,7 +20,11 @@ use super::{
 };
 
 /// Where private keys are sealed.
-pub(super) const COLUMN: SealedColumn = SealedColumn { table: "signing_key", id: "kid", column: "sealed" };
+pub(super) const COLUMN: SealedColumn = SealedColumn {
+    table: "signing_key",
+    id: "kid",
+    column: "sealed",
+};
 
 /// No access token lives longer than this; after it a replaced key verifies nothing.
 const VERIFIES: Duration = Duration::from_hours(48);
@@ -42,7 +46,10 @@ struct Loaded {
 impl SigningKeys {
     /// Loads the keys; the first start makes one.
     pub(super) async fn open(ctx: &Ctx) -> Result<Self, Error> {
-        let keys = Self { ctx: ctx.clone(), loaded: RwLock::default() };
+        let keys = Self {
+            ctx: ctx.clone(),
+            loaded: RwLock::default(),
+        };
         if !keys.load().await? {
             keys.make(true).await?;
             keys.load().await?;
@@ -83,7 +90,10 @@ impl SigningKeys {
         let ctx = &self.ctx;
         let now = ctx.clock.now();
         let rows = keys::list(&mut *ctx.db.read().await?, now - VERIFIES).await?;
-        let mut loaded = Loaded { at: Some(now), ..Loaded::default() };
+        let mut loaded = Loaded {
+            at: Some(now),
+            ..Loaded::default()
+        };
         let mut set = Vec::new();
         for row in rows {
             if row.replaced_at.is_none() && loaded.signing.is_none() {
@@ -95,7 +105,9 @@ impl SigningKeys {
                 "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": row.kid,
                 "x": BASE64_URL_SAFE_NO_PAD.encode(&row.public_key),
             }));
-            loaded.verifying.insert(row.kid, DecodingKey::from_ed_der(&row.public_key));
+            loaded
+                .verifying
+                .insert(row.kid, DecodingKey::from_ed_der(&row.public_key));
         }
         loaded.jwks = json!({ "keys": set });
         let any = loaded.signing.is_some();
@@ -106,7 +118,10 @@ impl SigningKeys {
     /// The key that signs, and its id.
     pub(super) fn signing(&self) -> Result<(String, EncodingKey), Error> {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
-        loaded.signing.clone().ok_or_else(|| Error::Internal("there is no signing key".to_owned()))
+        loaded
+            .signing
+            .clone()
+            .ok_or_else(|| Error::Internal("there is no signing key".to_owned()))
     }
 
     /// The key with that id. Another replica may have made it, so an unknown one is looked for, once a second at most.
@@ -126,7 +141,12 @@ impl SigningKeys {
     }
 
     fn known(&self, kid: &str) -> Option<DecodingKey> {
-        self.loaded.read().unwrap_or_else(PoisonError::into_inner).verifying.get(kid).cloned()
+        self.loaded
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .verifying
+            .get(kid)
+            .cloned()
     }
 
     /// The public keys.

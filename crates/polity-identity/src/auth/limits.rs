@@ -29,9 +29,15 @@ fn per_minute(settings: &RateLimitSettings, path: &str) -> Option<u32> {
 /// Lets a request through, or answers 429 with when to come back.
 pub(super) async fn limit(State(auth): State<Auth>, request: Request, next: Next) -> Response {
     let settings = &auth.settings.rate_limits;
-    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let path = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("", MatchedPath::as_str)
+        .to_owned();
     let quota = per_minute(settings, &path).filter(|_| settings.enabled);
-    let Some(quota) = quota else { return next.run(request).await };
+    let Some(quota) = quota else {
+        return next.run(request).await;
+    };
     let (mut parts, body) = request.into_parts();
     // A valid service secret is not limited; a wrong one is, and is refused by the guard.
     let is_service = parts.headers.contains_key("x-internal-service-secret")
@@ -51,11 +57,14 @@ pub(super) async fn limit(State(auth): State<Auth>, request: Request, next: Next
         return response;
     }
     let wait = decision.retry_after_seconds().unwrap_or(1);
-    Problem::new(codes::RATE_LIMITED, format!("Too many requests; try again in {wait} seconds."))
-        .with("error", "Rate limit exceeded")
-        .with("retry_after", wait)
-        .with_headers(decision.headers())
-        .into_response()
+    Problem::new(
+        codes::RATE_LIMITED,
+        format!("Too many requests; try again in {wait} seconds."),
+    )
+    .with("error", "Rate limit exceeded")
+    .with("retry_after", wait)
+    .with_headers(decision.headers())
+    .into_response()
 }
 
 #[cfg(test)]

@@ -51,12 +51,28 @@ pub const SERVICE: Service = Service {
     contract_name: "auth_service",
     port: 8201,
     base: "/api/v1/auth",
-    capabilities: &["jwt_verification", "registration", "password_login", "token_generation", "sessions", "password_reset"],
+    capabilities: &[
+        "jwt_verification",
+        "registration",
+        "password_login",
+        "token_generation",
+        "sessions",
+        "password_reset",
+    ],
     migrations: Migrations {
         set: "auth",
-        list: &[Migration { version: 1, name: "identities and sessions", sql: include_str!("tables.sql") }],
+        list: &[Migration {
+            version: 1,
+            name: "identities and sessions",
+            sql: include_str!("tables.sql"),
+        }],
     },
-    sealed: &[keys::COLUMN, service::SUCCESSORS, service::DEV_CODES, crate::post::COLUMN],
+    sealed: &[
+        keys::COLUMN,
+        service::SUCCESSORS,
+        service::DEV_CODES,
+        crate::post::COLUMN,
+    ],
     settings: || vec![Section::of::<AuthSettings>("auth")],
     describe: || api::routes().describe(),
 };
@@ -93,7 +109,10 @@ impl FromRef<Auth> for Ctx {
 /// # Errors
 /// If its settings or its keys cannot be read.
 pub async fn mount(ctx: &Ctx) -> Result<Mounted, Error> {
-    let settings = ctx.config.section("auth").map_err(|error| Error::Internal(error.to_string()))?;
+    let settings = ctx
+        .config
+        .section("auth")
+        .map_err(|error| Error::Internal(error.to_string()))?;
     let auth = Auth(Arc::new(Parts {
         ctx: ctx.clone(),
         settings,
@@ -110,7 +129,9 @@ pub async fn mount(ctx: &Ctx) -> Result<Mounted, Error> {
         routes = api::add_development(routes);
     }
     let mut mounted = Mounted::new(&SERVICE, routes, auth.clone());
-    mounted.router = mounted.router.layer(middleware::from_fn_with_state(auth.clone(), limits::limit));
+    mounted.router = mounted
+        .router
+        .layer(middleware::from_fn_with_state(auth.clone(), limits::limit));
     mounted.consumers = events::consumers(&auth);
     mounted.jobs = jobs::kinds(&auth);
     mounted.crons = jobs::crons();

@@ -76,12 +76,20 @@ impl Claims {
     /// A list of texts in the metadata; empty if there is none.
     pub(super) fn texts(&self, member: &str) -> Vec<String> {
         let list = self.metadata.get(member).and_then(|value| value.as_array());
-        list.map(|list| list.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()).unwrap_or_default()
+        list.map(|list| {
+            list.iter()
+                .filter_map(|item| item.as_str().map(str::to_owned))
+                .collect()
+        })
+        .unwrap_or_default()
     }
 
     /// A text in the metadata.
     pub(super) fn text(&self, member: &str) -> Option<&str> {
-        self.metadata.get(member).and_then(|value| value.as_str()).filter(|text| !text.is_empty())
+        self.metadata
+            .get(member)
+            .and_then(|value| value.as_str())
+            .filter(|text| !text.is_empty())
     }
 }
 
@@ -158,6 +166,9 @@ mod tests {
 
     #[test]
     fn lock_out_begins_late_doubles_and_is_bounded() {
-        assert_eq!([1, 4, 5, 6, 8, 15, 1000].map(lock_out), [None, None, Some(1), Some(2), Some(8), Some(900), Some(900)]);
+        assert_eq!(
+            [1, 4, 5, 6, 8, 15, 1000].map(lock_out),
+            [None, None, Some(1), Some(2), Some(8), Some(900), Some(900)]
+        );
     }
 }

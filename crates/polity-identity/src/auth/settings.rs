@@ -76,7 +76,13 @@ pub struct RateLimitSettings {
 
 impl Default for RateLimitSettings {
     fn default() -> Self {
-        Self { enabled: true, per_minute: 60, login_per_minute: 20, token_per_minute: 20, register_per_minute: 10 }
+        Self {
+            enabled: true,
+            per_minute: 60,
+            login_per_minute: 20,
+            token_per_minute: 20,
+            register_per_minute: 10,
+        }
     }
 }
 
@@ -97,11 +103,19 @@ pub fn production_checks(config: &Config) -> Vec<Problem> {
     ];
     for (name, secret) in secrets {
         if secret.as_ref().is_some_and(|secret| secret.expose().len() < SHORTEST) {
-            problems.push(Problem::new(name, "is shorter than 32 bytes", "use a random one, or leave it unset"));
+            problems.push(Problem::new(
+                name,
+                "is shorter than 32 bytes",
+                "use a random one, or leave it unset",
+            ));
         }
     }
     if settings.secure_cookies == Some(false) {
-        problems.push(Problem::new("auth.secure_cookies", "is off", "leave it unset: cookies then need https"));
+        problems.push(Problem::new(
+            "auth.secure_cookies",
+            "is off",
+            "leave it unset: cookies then need https",
+        ));
     }
     if !settings.rate_limits.enabled {
         problems.push(Problem::new("auth.rate_limits.enabled", "is off", "leave it on"));

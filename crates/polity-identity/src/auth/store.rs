@@ -10,7 +10,10 @@ use super::model::{Identity, Pending};
 
 macro_rules! identity {
     ($rest:literal) => {
-        concat!("select user_id, email, name, password_hash, is_active from identity ", $rest)
+        concat!(
+            "select user_id, email, name, password_hash, is_active from identity ",
+            $rest
+        )
     };
 }
 
@@ -23,7 +26,12 @@ pub(super) async fn find_identity_by_email(conn: &mut Conn, email: &str) -> Resu
 }
 
 /// Says whether the identity is new: the address may have become somebody's.
-pub(super) async fn insert_identity(tx: &mut Tx, identity: &Identity, verified: bool, now: DateTime<Utc>) -> Result<bool> {
+pub(super) async fn insert_identity(
+    tx: &mut Tx,
+    identity: &Identity,
+    verified: bool,
+    now: DateTime<Utc>,
+) -> Result<bool> {
     let inserted = tx
         .sql(
             "insert into identity (user_id, email, name, password_hash, is_active, email_verified, created_at, updated_at)
@@ -43,7 +51,11 @@ pub(super) async fn insert_identity(tx: &mut Tx, identity: &Identity, verified: 
 }
 
 pub(super) async fn mark_login(tx: &mut Tx, user_id: &str, now: DateTime<Utc>) -> Result<()> {
-    tx.sql("update identity set last_login = $2 where user_id = $1").bind(user_id).bind(&now).execute().await?;
+    tx.sql("update identity set last_login = $2 where user_id = $1")
+        .bind(user_id)
+        .bind(&now)
+        .execute()
+        .await?;
     Ok(())
 }
 
@@ -73,25 +85,30 @@ pub(super) async fn count_failure(tx: &mut Tx, subject: &str, now: DateTime<Utc>
 }
 
 pub(super) async fn lock_subject(tx: &mut Tx, subject: &str, until: Option<DateTime<Utc>>) -> Result<()> {
-    tx.sql("update login_failure set locked_until = $2 where subject = $1").bind(subject).bind(&until).execute().await?;
+    tx.sql("update login_failure set locked_until = $2 where subject = $1")
+        .bind(subject)
+        .bind(&until)
+        .execute()
+        .await?;
     Ok(())
 }
 
 /// Forgets the wrong passwords of an address.
 pub(super) async fn forget_failures(tx: &mut Tx, subject: &str) -> Result<()> {
-    tx.sql("delete from login_failure where subject = $1").bind(subject).execute().await?;
+    tx.sql("delete from login_failure where subject = $1")
+        .bind(subject)
+        .execute()
+        .await?;
     Ok(())
 }
 
 pub(super) async fn set_password(tx: &mut Tx, user_id: &str, hash: &str, now: DateTime<Utc>) -> Result<()> {
-    tx.sql(
-        "update identity set password_hash = $2, updated_at = $3 where user_id = $1",
-    )
-    .bind(user_id)
-    .bind(hash)
-    .bind(&now)
-    .execute()
-    .await?;
+    tx.sql("update identity set password_hash = $2, updated_at = $3 where user_id = $1")
+        .bind(user_id)
+        .bind(hash)
+        .bind(&now)
+        .execute()
+        .await?;
     Ok(())
 }
 
@@ -106,7 +123,13 @@ pub(super) async fn set_active(tx: &mut Tx, user_id: &str, is_active: bool, now:
 }
 
 /// Takes over name and address from the account, unless the address is another identity's.
-pub(super) async fn sync_profile(tx: &mut Tx, user_id: &str, name: &str, email: &str, now: DateTime<Utc>) -> Result<bool> {
+pub(super) async fn sync_profile(
+    tx: &mut Tx,
+    user_id: &str,
+    name: &str,
+    email: &str,
+    now: DateTime<Utc>,
+) -> Result<bool> {
     let updated = tx
         .sql(
             "update identity set name = $2, email = $3, updated_at = $4
@@ -139,7 +162,10 @@ pub(super) async fn erase_identity(tx: &mut Tx, user_id: &str, email: &str, now:
 
 /// Keeps a registration; one that waited for the same address is replaced.
 pub(super) async fn put_pending(tx: &mut Tx, pending: &Pending) -> Result<()> {
-    tx.sql("delete from pending_registration where email = $1").bind(&pending.email).execute().await?;
+    tx.sql("delete from pending_registration where email = $1")
+        .bind(&pending.email)
+        .execute()
+        .await?;
     tx.sql(
         "insert into pending_registration (id, email, name, password_hash, code_hash, known, attempts, resends,
                                            expires_at, dev_code)
@@ -172,18 +198,27 @@ pub(super) async fn find_pending(conn: &mut Conn, id: &str) -> Result<Option<Pen
 }
 
 pub(super) async fn count_attempt(tx: &mut Tx, id: &str) -> Result<()> {
-    tx.sql("update pending_registration set attempts = attempts + 1 where id = $1").bind(id).execute().await?;
+    tx.sql("update pending_registration set attempts = attempts + 1 where id = $1")
+        .bind(id)
+        .execute()
+        .await?;
     Ok(())
 }
 
 pub(super) async fn delete_pending(tx: &mut Tx, id: &str) -> Result<()> {
-    tx.sql("delete from pending_registration where id = $1").bind(id).execute().await?;
+    tx.sql("delete from pending_registration where id = $1")
+        .bind(id)
+        .execute()
+        .await?;
     Ok(())
 }
 
 /// Keeps a reset; those that waited for the same person are worth nothing from now on.
 pub(super) async fn put_reset(tx: &mut Tx, hash: &str, user_id: &str, expires_at: DateTime<Utc>) -> Result<()> {
-    tx.sql("delete from password_reset where user_id = $1").bind(user_id).execute().await?;
+    tx.sql("delete from password_reset where user_id = $1")
+        .bind(user_id)
+        .execute()
+        .await?;
     tx.sql("insert into password_reset (hash, user_id, expires_at) values ($1, $2, $3)")
         .bind(hash)
         .bind(user_id)
@@ -239,7 +274,15 @@ pub(super) async fn clean_up(tx: &mut Tx, now: DateTime<Utc>, sessions_before: D
         gone += tx.sql(sql).bind(&now).execute().await?;
     }
     let failures_before = now - std::time::Duration::from_hours(1);
-    gone += tx.sql("delete from login_failure where at <= $1").bind(&failures_before).execute().await?;
-    gone += tx.sql("delete from auth_session where expires_at <= $1").bind(&sessions_before).execute().await?;
+    gone += tx
+        .sql("delete from login_failure where at <= $1")
+        .bind(&failures_before)
+        .execute()
+        .await?;
+    gone += tx
+        .sql("delete from auth_session where expires_at <= $1")
+        .bind(&sessions_before)
+        .execute()
+        .await?;
     Ok(gone)
 }

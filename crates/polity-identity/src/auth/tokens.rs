@@ -38,13 +38,20 @@ impl Auth {
     /// The issuer of our tokens.
     pub(super) fn issuer(&self) -> String {
         let url = self.ctx.core.public_url.as_ref();
-        url.map_or_else(|| "http://localhost".to_owned(), |url| url.as_str().trim_end_matches('/').to_owned())
+        url.map_or_else(
+            || "http://localhost".to_owned(),
+            |url| url.as_str().trim_end_matches('/').to_owned(),
+        )
     }
 
     /// An access token for a session, and its claims.
     pub(super) fn issue(&self, session: &Session, email: &str) -> Result<(String, Claims), Error> {
         let now = self.ctx.clock.now().timestamp();
-        let ttl = i64::from(if session.scope == Scope::Admin { self.settings.admin_access_ttl } else { self.settings.access_ttl });
+        let ttl = i64::from(if session.scope == Scope::Admin {
+            self.settings.admin_access_ttl
+        } else {
+            self.settings.access_ttl
+        });
         let claims = Claims {
             iss: self.issuer(),
             sub: session.user_id.clone(),
@@ -65,7 +72,10 @@ impl Auth {
     /// Signs claims.
     pub(super) fn sign(&self, claims: &Claims) -> Result<String, Error> {
         let (kid, key) = self.keys.signing()?;
-        let header = Header { kid: Some(kid), ..Header::new(Algorithm::EdDSA) };
+        let header = Header {
+            kid: Some(kid),
+            ..Header::new(Algorithm::EdDSA)
+        };
         encode(&header, claims, &key).map_err(|error| Error::Internal(error.to_string()))
     }
 
@@ -92,16 +102,28 @@ impl Auth {
             return Err(Refused::Invalid);
         }
         let header = decode_header(token).map_err(|_| Refused::Invalid)?;
-        let legacy = self.settings.legacy_jwt_secret.as_ref().filter(|_| header.alg == Algorithm::HS256);
+        let legacy = self
+            .settings
+            .legacy_jwt_secret
+            .as_ref()
+            .filter(|_| header.alg == Algorithm::HS256);
         if let Some(secret) = legacy {
             let key = DecodingKey::from_secret(secret.expose().as_bytes());
             let claims = check(token, &key, Algorithm::HS256)?;
-            return if claims.iss == LEGACY_ISSUER { Ok(claims) } else { Err(Refused::Issuer) };
+            return if claims.iss == LEGACY_ISSUER {
+                Ok(claims)
+            } else {
+                Err(Refused::Issuer)
+            };
         }
         let kid = header.kid.ok_or(Refused::Invalid)?;
         let key = self.keys.verifying(&kid).await.ok_or(Refused::Invalid)?;
         let claims = check(token, &key, Algorithm::EdDSA)?;
-        if claims.iss == self.issuer() { Ok(claims) } else { Err(Refused::Issuer) }
+        if claims.iss == self.issuer() {
+            Ok(claims)
+        } else {
+            Err(Refused::Issuer)
+        }
     }
 }
 
@@ -111,5 +133,7 @@ fn check(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Claims,
     validation.validate_exp = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
-    decode::<Claims>(token, key, &validation).map(|data| data.claims).map_err(|_| Refused::Invalid)
+    decode::<Claims>(token, key, &validation)
+        .map(|data| data.claims)
+        .map_err(|_| Refused::Invalid)
 }

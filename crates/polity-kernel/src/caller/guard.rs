@@ -59,10 +59,15 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let ctx = Ctx::from_ref(state);
-        let caller = identify(&ctx, &parts.headers).await?.ok_or_else(|| Problem::unauthenticated(R::MISSING))?;
+        let caller = identify(&ctx, &parts.headers)
+            .await?
+            .ok_or_else(|| Problem::unauthenticated(R::MISSING))?;
         R::admit(&caller)?;
         tracing::Span::current().record("caller.id", caller.label());
-        Ok(Self { caller, proven: PhantomData })
+        Ok(Self {
+            caller,
+            proven: PhantomData,
+        })
     }
 }
 
@@ -80,7 +85,9 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Guard::<IsKnown>::from_request_parts(parts, state).await.map(|guard| guard.caller)
+        Guard::<IsKnown>::from_request_parts(parts, state)
+            .await
+            .map(|guard| guard.caller)
     }
 }
 
@@ -110,7 +117,10 @@ impl OperationInput for Public {
 
 fn state(operation: &mut openapi::Operation, name: &str, schemes: &[&str]) {
     operation.extensions.insert(GUARD.to_owned(), name.into());
-    operation.security = schemes.iter().map(|scheme| IndexMap::from([((*scheme).to_owned(), Vec::new())])).collect();
+    operation.security = schemes
+        .iter()
+        .map(|scheme| IndexMap::from([((*scheme).to_owned(), Vec::new())]))
+        .collect();
 }
 
 /// The caller a request's headers prove: by service secret, bearer token, API credential, in this order.
@@ -121,7 +131,9 @@ pub async fn identify(ctx: &Ctx, headers: &HeaderMap) -> Result<Option<Caller>, 
     if let Some(secret) = headers.get("x-internal-service-secret") {
         return service(ctx, headers, secret.as_bytes()).map(Some);
     }
-    let Some(authenticator) = ctx.authenticator.get() else { return Ok(None) };
+    let Some(authenticator) = ctx.authenticator.get() else {
+        return Ok(None);
+    };
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value
             .to_str()
@@ -132,21 +144,30 @@ pub async fn identify(ctx: &Ctx, headers: &HeaderMap) -> Result<Option<Caller>, 
         return authenticator.bearer(token.1.trim()).await.map(Some);
     }
     if let Some(value) = headers.get("x-api-key") {
-        let text = value.to_str().map_err(|_| Problem::unauthenticated("Invalid API key"))?;
+        let text = value
+            .to_str()
+            .map_err(|_| Problem::unauthenticated("Invalid API key"))?;
         return authenticator.api_credential(text).await.map(Some);
     }
     Ok(None)
 }
 
 fn service(ctx: &Ctx, headers: &HeaderMap, secret: &[u8]) -> Result<Caller, Problem> {
-    let says_so = headers.get("x-internal-service").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
+    let says_so = headers
+        .get("x-internal-service")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     if !ctx.callers.admits(secret) || !says_so {
         return Err(Problem::unauthenticated("The service credential is not valid"));
     }
     let on_behalf_of = match headers.get("x-user-id").map(http::HeaderValue::to_str) {
         Some(Ok(id)) if !id.trim().is_empty() && id.len() <= 255 => Some(id.trim().to_owned()),
         None => None,
-        Some(_) => return Err(Problem::new(codes::BAD_REQUEST, "X-User-Id must be a user id of at most 255 characters")),
+        Some(_) => {
+            return Err(Problem::new(
+                codes::BAD_REQUEST,
+                "X-User-Id must be a user id of at most 255 characters",
+            ));
+        }
     };
     Ok(Caller::new(Identity {
         kind: Kind::Service,
@@ -210,7 +231,10 @@ impl Require for IsAdminOrService {
         if caller.is_admin() || (caller.is_service() && caller.on_behalf_of.is_none()) {
             return Ok(());
         }
-        Err(Problem::new(codes::FORBIDDEN, "Administrator or service credentials are required"))
+        Err(Problem::new(
+            codes::FORBIDDEN,
+            "Administrator or service credentials are required",
+        ))
     }
 }
 

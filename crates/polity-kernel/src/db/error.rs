@@ -102,7 +102,9 @@ impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         use tokio_postgres::error::SqlState;
         let Some(db) = error.as_db_error() else {
-            return if error.is_closed() || std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>) {
+            return if error.is_closed()
+                || std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+            {
                 Self::Unavailable(error.to_string())
             } else {
                 Self::Sql(describe(&error))
@@ -146,6 +148,9 @@ impl UnknownText {
     /// `kind` names the enum, `text` is what was found.
     #[must_use]
     pub fn new(kind: &'static str, text: &str) -> Self {
-        Self { kind, text: text.chars().take(64).collect() }
+        Self {
+            kind,
+            text: text.chars().take(64).collect(),
+        }
     }
 }

@@ -24,7 +24,10 @@ impl<'p> Filter<'p> {
     /// Starts with a text without parameters; it has a `where` clause if `and` is to follow.
     #[must_use]
     pub fn new(sql: &'static str) -> Self {
-        Self { sql: sql.to_owned(), params: Vec::new() }
+        Self {
+            sql: sql.to_owned(),
+            params: Vec::new(),
+        }
     }
 
     /// Adds `and <clause>`; each `?` in it stands for the one value.
@@ -45,7 +48,8 @@ impl<'p> Filter<'p> {
     pub fn with<V: Value + ?Sized>(&mut self, text: &'static str, value: &'p V) -> &mut Self {
         self.params.push(value.bind());
         self.sql.push('\n');
-        self.sql.push_str(&text.replace('?', &format!("${}", self.params.len())));
+        self.sql
+            .push_str(&text.replace('?', &format!("${}", self.params.len())));
         self
     }
 

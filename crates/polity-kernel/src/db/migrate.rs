@@ -82,7 +82,8 @@ fn missing<'s>(sets: &'s [Migrations], applied: &Applied) -> Result<Vec<(&'stati
         return Ok(todo);
     }
     let is_known = |(set, version): &&(String, i64)| {
-        sets.iter().any(|s| s.set == set.as_str() && s.list.iter().any(|m| m.version == *version))
+        sets.iter()
+            .any(|s| s.set == set.as_str() && s.list.iter().any(|m| m.version == *version))
     };
     let ahead = applied.keys().find(|key| !is_known(key));
     let (set, version) = ahead.map_or(("?", 0), |(set, version)| (set.as_str(), *version));
@@ -102,9 +103,13 @@ fn migrate_lite(conn: &mut rusqlite::Connection, sets: &[Migrations]) -> Result<
     let todo = missing(sets, &applied)?;
     for (set, migration) in &todo {
         let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        tx.execute_batch(&sql::render(migration.sql, Dialect::Lite)).map_err(|error| failed(set, migration, error))?;
+        tx.execute_batch(&sql::render(migration.sql, Dialect::Lite))
+            .map_err(|error| failed(set, migration, error))?;
         let insert = sql::render(INSERT, Dialect::Lite);
-        tx.execute(&insert, (set, migration.version, migration.name, checksum(migration.sql)))?;
+        tx.execute(
+            &insert,
+            (set, migration.version, migration.name, checksum(migration.sql)),
+        )?;
         tx.commit()?;
     }
     Ok(todo.len())
@@ -117,15 +122,26 @@ async fn migrate_pg(client: &mut tokio_postgres::Client, sets: &[Migrations]) ->
     let todo = missing(sets, &applied)?;
     for (set, migration) in &todo {
         let tx = client.transaction().await?;
-        tx.batch_execute(&sql::render(migration.sql, Dialect::Pg)).await.map_err(|error| failed(set, migration, error))?;
-        tx.execute(INSERT, &[set, &migration.version, &migration.name, &checksum(migration.sql)]).await?;
+        tx.batch_execute(&sql::render(migration.sql, Dialect::Pg))
+            .await
+            .map_err(|error| failed(set, migration, error))?;
+        tx.execute(
+            INSERT,
+            &[set, &migration.version, &migration.name, &checksum(migration.sql)],
+        )
+        .await?;
         tx.commit().await?;
     }
     Ok(todo.len())
 }
 
 fn failed(set: &str, migration: &Migration, error: impl Into<Error>) -> Error {
-    Error::Migration(format!("migration {set} {} ({}) failed: {}", migration.version, migration.name, error.into()))
+    Error::Migration(format!(
+        "migration {set} {} ({}) failed: {}",
+        migration.version,
+        migration.name,
+        error.into()
+    ))
 }
 
 /// FNV-1a, 64 bits: tells an edited text from the one that was applied. Not a protection against anybody.

@@ -108,7 +108,10 @@ impl Db {
             Backend::Lite(lite) => Lease::LiteRead(lite.readers.get().await?),
             Backend::Pg(pg) => Lease::Pg(pg.read().await?),
         };
-        Ok(Read(Conn { lease, seen: self.0.seen.clone() }))
+        Ok(Read(Conn {
+            lease,
+            seen: self.0.seen.clone(),
+        }))
     }
 
     /// A transaction.
@@ -125,7 +128,14 @@ impl Db {
                 Backend::Lite(lite) => Lease::LiteTx(lite.writer.begin(place).await?),
                 Backend::Pg(pg) => Lease::Pg(pg.begin(place).await?),
             };
-            Ok(Tx { conn: Conn { lease, seen: self.0.seen.clone() }, hooks: Hooks::default(), holder })
+            Ok(Tx {
+                conn: Conn {
+                    lease,
+                    seen: self.0.seen.clone(),
+                },
+                hooks: Hooks::default(),
+                holder,
+            })
         }
     }
 
@@ -134,7 +144,12 @@ impl Db {
     /// # Errors
     /// Why it does not.
     pub async fn ping(&self) -> Result<()> {
-        self.read().await?.sql("select cast(1 as bigint)").one::<(i64,)>().await.map(|_| ())
+        self.read()
+            .await?
+            .sql("select cast(1 as bigint)")
+            .one::<(i64,)>()
+            .await
+            .map(|_| ())
     }
 
     /// By how many microseconds the database's clock is ahead of `now`; 0 on SQLite, which has none of its own.
@@ -145,7 +160,13 @@ impl Db {
         match self.dialect() {
             Dialect::Lite => Ok(0),
             Dialect::Pg => {
-                let there = self.read().await?.sql("select clock_timestamp()").one::<(chrono::DateTime<chrono::Utc>,)>().await?.0;
+                let there = self
+                    .read()
+                    .await?
+                    .sql("select clock_timestamp()")
+                    .one::<(chrono::DateTime<chrono::Utc>,)>()
+                    .await?
+                    .0;
                 Ok((there - now).num_microseconds().unwrap_or(i64::MAX))
             }
         }
@@ -221,7 +242,11 @@ impl Tx {
     pub async fn lock(&mut self, kind: &str, id: &str) -> Result<()> {
         if let Lease::Pg(_) = self.conn.lease {
             let key = format!("{kind}:{id}");
-            self.conn.sql("select pg_advisory_xact_lock(hashtextextended($1, 0)) is null").bind(&key).one::<(bool,)>().await?;
+            self.conn
+                .sql("select pg_advisory_xact_lock(hashtextextended($1, 0)) is null")
+                .bind(&key)
+                .one::<(bool,)>()
+                .await?;
         }
         Ok(())
     }
@@ -272,7 +297,10 @@ impl Holders {
             return Err(Error::Nested(first));
         }
         held.insert(task, place);
-        Ok(Holder { holders: self.clone(), task })
+        Ok(Holder {
+            holders: self.clone(),
+            task,
+        })
     }
 }
 
@@ -284,6 +312,10 @@ struct Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        self.holders.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.task);
+        self.holders
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.task);
     }
 }

@@ -32,7 +32,13 @@ pub struct DatabaseSettings {
 
 impl Default for DatabaseSettings {
     fn default() -> Self {
-        Self { url: None, connections: 16, begin_timeout_ms: 5_000, max_waiting: 4_096, hold_ms: 2_000 }
+        Self {
+            url: None,
+            connections: 16,
+            begin_timeout_ms: 5_000,
+            max_waiting: 4_096,
+            hold_ms: 2_000,
+        }
     }
 }
 
@@ -61,15 +67,26 @@ impl Db {
                 let url = url.expose().to_owned();
                 if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
                     return Err(Error::Unavailable(
-                        "database.url must start with postgres:// (leave it unset for SQLite in the data folder)".into(),
+                        "database.url must start with postgres:// (leave it unset for SQLite in the data folder)"
+                            .into(),
                     ));
                 }
                 let connections = settings.connections.max(1) as usize;
-                Backend::Pg(Box::new(Pg::open(&PgSettings { url, connections, begin_timeout, hold })?))
+                Backend::Pg(Box::new(Pg::open(&PgSettings {
+                    url,
+                    connections,
+                    begin_timeout,
+                    hold,
+                })?))
             }
         };
         let lite_file = settings.url.is_none().then(|| data_dir.join(LITE_FILE));
-        Ok(Self(Arc::new(Inner { backend, holders: Holders::default(), seen: Seen::new(), lite_file })))
+        Ok(Self(Arc::new(Inner {
+            backend,
+            holders: Holders::default(),
+            seen: Seen::new(),
+            lite_file,
+        })))
     }
 
     /// Writes a consistent copy of an SQLite database to the file `to` while everything goes on.

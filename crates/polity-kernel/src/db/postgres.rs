@@ -60,24 +60,41 @@ impl Pg {
 
     pub(super) async fn read(&self) -> Result<PgConn> {
         let client = self.readers.get().await.map_err(unavailable)?;
-        Ok(PgConn { client: Some(client), tx: None, runtime: Handle::current() })
+        Ok(PgConn {
+            client: Some(client),
+            tx: None,
+            runtime: Handle::current(),
+        })
     }
 
     pub(super) async fn begin(&self, place: &'static Location<'static>) -> Result<PgConn> {
         let client = self.writers.get().await.map_err(unavailable)?;
-        let open = OpenTx { place, begun: Instant::now(), hold: self.hold, failed: false };
+        let open = OpenTx {
+            place,
+            begun: Instant::now(),
+            hold: self.hold,
+            failed: false,
+        };
         // Made before the first statement: a caller dropped during `begin` must not leave a transaction in the pool.
-        let conn = PgConn { client: Some(client), tx: Some(open), runtime: Handle::current() };
+        let conn = PgConn {
+            client: Some(client),
+            tx: Some(open),
+            runtime: Handle::current(),
+        };
         conn.client()?.batch_execute("begin").await?;
         Ok(conn)
     }
 
     pub(super) async fn prepare(&self, sql: &str) -> Result<()> {
         let client = self.readers.get().await.map_err(unavailable)?;
-        client.prepare(sql).await.map(|_| ()).map_err(|error| match Error::from(error) {
-            Error::Sql(text) => Error::Sql(format!("{text}: {sql}")),
-            other => other,
-        })
+        client
+            .prepare(sql)
+            .await
+            .map(|_| ())
+            .map_err(|error| match Error::from(error) {
+                Error::Sql(text) => Error::Sql(format!("{text}: {sql}")),
+                other => other,
+            })
     }
 
     /// A connection outside the pools and without their limits, for migrations.
@@ -93,13 +110,22 @@ impl Pg {
 }
 
 fn pool(mut config: tokio_postgres::Config, options: &str, settings: &PgSettings) -> Result<Pool> {
-    let given = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
+    let given = config
+        .get_options()
+        .map(|given| format!("{given} "))
+        .unwrap_or_default();
     config.options(format!("{given}{options}"));
     if config.get_application_name().is_none() {
         config.application_name("polity");
     }
     config.connect_timeout(settings.begin_timeout);
-    let manager = Manager::from_config(config, tls()?, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let manager = Manager::from_config(
+        config,
+        tls()?,
+        ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        },
+    );
     Pool::builder(manager)
         .max_size(settings.connections)
         .runtime(Runtime::Tokio1)
@@ -111,7 +137,9 @@ fn pool(mut config: tokio_postgres::Config, options: &str, settings: &PgSettings
 
 /// TLS with the public roots; used when the URL's `sslmode` asks for it.
 fn tls() -> Result<tokio_postgres_rustls::MakeRustlsConnect> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -221,10 +249,16 @@ impl PgConn {
     }
 
     pub(super) async fn rollback(&mut self) -> Result<()> {
-        let Some(client) = self.client.take() else { return Ok(()) };
+        let Some(client) = self.client.take() else {
+            return Ok(());
+        };
         self.tx = None;
         let undo = async move { client.batch_execute("rollback").await };
-        self.runtime.spawn(undo).await.map_err(|_| Error::Aborted)?.map_err(Error::from)
+        self.runtime
+            .spawn(undo)
+            .await
+            .map_err(|_| Error::Aborted)?
+            .map_err(Error::from)
     }
 }
 

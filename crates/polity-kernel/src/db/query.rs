@@ -20,7 +20,12 @@ impl Conn {
     }
 
     pub(crate) fn query<'p>(&mut self, sql: Cow<'static, str>, params: Vec<Param<'p>>) -> Query<'_, 'p> {
-        Query { conn: self, sql, params, long: false }
+        Query {
+            conn: self,
+            sql,
+            params,
+            long: false,
+        }
     }
 }
 
@@ -45,7 +50,8 @@ impl<'p> Query<'_, 'p> {
         self.conn.seen.note(&self.sql);
         match &mut self.conn.lease {
             Lease::LiteRead(read) => {
-                read.fetch(&sql::translate(&self.sql, Dialect::Lite), self.params, self.long).await
+                read.fetch(&sql::translate(&self.sql, Dialect::Lite), self.params, self.long)
+                    .await
             }
             Lease::LiteTx(tx) => tx.fetch(&sql::translate(&self.sql, Dialect::Lite), &self.params),
             Lease::Pg(conn) => conn.fetch(&sql::translate(&self.sql, Dialect::Pg), &self.params).await,
@@ -81,7 +87,10 @@ impl<'p> Query<'_, 'p> {
         match &mut self.conn.lease {
             Lease::LiteRead(_) => Err(Error::ReadOnly(self.sql.into_owned())),
             Lease::LiteTx(tx) => tx.execute(&sql::translate(&self.sql, Dialect::Lite), &self.params),
-            Lease::Pg(conn) => conn.execute(&sql::translate(&self.sql, Dialect::Pg), &self.params).await,
+            Lease::Pg(conn) => {
+                conn.execute(&sql::translate(&self.sql, Dialect::Pg), &self.params)
+                    .await
+            }
         }
     }
 }

@@ -15,11 +15,17 @@ enum RawRow<'r> {
 
 impl<'r> Row<'r> {
     pub(super) fn lite(row: &'r rusqlite::Row<'r>, columns: &'r Columns) -> Self {
-        Self { raw: RawRow::Lite(row), columns }
+        Self {
+            raw: RawRow::Lite(row),
+            columns,
+        }
     }
 
     pub(super) fn pg(row: &'r tokio_postgres::Row, columns: &'r Columns) -> Self {
-        Self { raw: RawRow::Pg(row), columns }
+        Self {
+            raw: RawRow::Pg(row),
+            columns,
+        }
     }
 
     /// The value of the record's field number `field` (from 0).
@@ -27,14 +33,21 @@ impl<'r> Row<'r> {
     /// # Errors
     /// [`Error::Decode`] if the column is missing or holds something else.
     pub fn at<T: Value>(&self, field: usize) -> Result<T> {
-        let column = self.columns.0.as_ref().map_or(field, |found| found.get(field).copied().unwrap_or(usize::MAX));
+        let column = self
+            .columns
+            .0
+            .as_ref()
+            .map_or(field, |found| found.get(field).copied().unwrap_or(usize::MAX));
         let raw = match self.raw {
             RawRow::Lite(row) => row.get_ref(column).ok().map(|value| Raw::Lite(value, column)),
             RawRow::Pg(row) => (column < row.len()).then_some(Raw::Pg(row, column)),
         };
         match raw {
             Some(raw) => T::read(Cell(raw)),
-            None => Err(Error::Decode { column: format!("#{}", column.saturating_add(1)), message: "no such column".into() }),
+            None => Err(Error::Decode {
+                column: format!("#{}", column.saturating_add(1)),
+                message: "no such column".into(),
+            }),
         }
     }
 }
@@ -49,12 +62,19 @@ impl Columns {
             return Ok(Self(None));
         }
         let find = |field: &&str| {
-            names.iter().position(|name| name == field).ok_or_else(|| Error::Decode {
-                column: (*field).to_owned(),
-                message: format!("the query does not return it; it returns {}", names.join(", ")),
-            })
+            names
+                .iter()
+                .position(|name| name == field)
+                .ok_or_else(|| Error::Decode {
+                    column: (*field).to_owned(),
+                    message: format!("the query does not return it; it returns {}", names.join(", ")),
+                })
         };
-        fields.iter().map(find).collect::<Result<_>>().map(|found| Self(Some(found)))
+        fields
+            .iter()
+            .map(find)
+            .collect::<Result<_>>()
+            .map(|found| Self(Some(found)))
     }
 }
 

@@ -21,12 +21,19 @@ pub enum Dialect {
 
 /// Words of the kernel's own SQL: (word, SQLite, PostgreSQL).
 const WORDS: [(&str, &str, &str); 2] = [
-    ("{{identity}}", "integer primary key autoincrement", "bigint generated always as identity primary key"),
+    (
+        "{{identity}}",
+        "integer primary key autoincrement",
+        "bigint generated always as identity primary key",
+    ),
     ("{{skip locked}}", "", "for update skip locked"),
 ];
 
 /// The text for `dialect`; literal texts are translated once per process.
-#[expect(clippy::ptr_arg, reason = "a literal text is kept for ever, an owned one is not: the difference is the argument")]
+#[expect(
+    clippy::ptr_arg,
+    reason = "a literal text is kept for ever, an owned one is not: the difference is the argument"
+)]
 pub(super) fn translate(sql: &Cow<'static, str>, dialect: Dialect) -> Cow<'static, str> {
     match (sql, dialect) {
         (Cow::Borrowed(text), _) if !needs(text, dialect) => Cow::Borrowed(text),
@@ -48,11 +55,18 @@ type Cache = RwLock<HashMap<(&'static str, bool), &'static str>>;
 fn cached(text: &'static str, dialect: Dialect) -> Cow<'static, str> {
     static CACHE: LazyLock<Cache> = LazyLock::new(Cache::default);
     let key = (text, dialect == Dialect::Lite);
-    if let Some(found) = CACHE.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(&key) {
+    if let Some(found) = CACHE
+        .read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .get(&key)
+    {
         return Cow::Borrowed(found);
     }
     let made: &'static str = Box::leak(render(text, dialect).into_boxed_str());
-    CACHE.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key, made);
+    CACHE
+        .write()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .insert(key, made);
     Cow::Borrowed(made)
 }
 
@@ -75,19 +89,27 @@ fn step(rest: &str, first: char, dialect: Dialect) -> (usize, Cow<'static, str>)
             let end = rest[1..].find('\'').map_or(rest.len(), |at| at + 2);
             (end, Cow::Owned(rest[..end].to_owned()))
         }
-        '$' if dialect == Dialect::Lite && rest[1..].starts_with(|c: char| c.is_ascii_digit()) => (1, Cow::Borrowed("?")),
+        '$' if dialect == Dialect::Lite && rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
+            (1, Cow::Borrowed("?"))
+        }
         'l' if rest.starts_with("list($") => {
             let end = rest.find(')').map_or(rest.len(), |at| at + 1);
             let number = rest[6..end].trim_end_matches(')');
-            (end, Cow::Owned(match dialect {
-                Dialect::Lite => format!("(select value as item from json_each(?{number}))"),
-                Dialect::Pg => format!("(select jsonb_array_elements_text(${number}) as item)"),
-            }))
+            (
+                end,
+                Cow::Owned(match dialect {
+                    Dialect::Lite => format!("(select value as item from json_each(?{number}))"),
+                    Dialect::Pg => format!("(select jsonb_array_elements_text(${number}) as item)"),
+                }),
+            )
         }
         '{' => {
             for (word, lite, pg) in WORDS {
                 if rest.starts_with(word) {
-                    return (word.len(), Cow::Borrowed(if dialect == Dialect::Lite { lite } else { pg }));
+                    return (
+                        word.len(),
+                        Cow::Borrowed(if dialect == Dialect::Lite { lite } else { pg }),
+                    );
                 }
             }
             (1, Cow::Borrowed("{"))
@@ -116,7 +138,11 @@ impl Seen {
 
     pub(super) fn list(&self) -> Vec<String> {
         self.0.as_ref().map_or_else(Vec::new, |seen| {
-            seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().cloned().collect()
+            seen.lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .iter()
+                .cloned()
+                .collect()
         })
     }
 }
@@ -141,7 +167,10 @@ mod tests {
     #[test]
     fn words_have_two_forms() {
         assert_eq!(render("limit $1 {{skip locked}}", Dialect::Lite), "limit ?1 ");
-        assert_eq!(render("limit $1 {{skip locked}}", Dialect::Pg), "limit $1 for update skip locked");
+        assert_eq!(
+            render("limit $1 {{skip locked}}", Dialect::Pg),
+            "limit $1 for update skip locked"
+        );
     }
 
     proptest::proptest! {

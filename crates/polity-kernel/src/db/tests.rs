@@ -65,7 +65,14 @@ async fn insert(tx: &mut Tx, thing: &Thing) -> Result<u64> {
 }
 
 async fn count(db: &Db) -> i64 {
-    db.read().await.unwrap().sql("select count(*) from thing").one::<(i64,)>().await.unwrap().0
+    db.read()
+        .await
+        .unwrap()
+        .sql("select count(*) from thing")
+        .one::<(i64,)>()
+        .await
+        .unwrap()
+        .0
 }
 
 async fn each(test: impl AsyncFn(Db)) {
@@ -80,16 +87,32 @@ async fn each(test: impl AsyncFn(Db)) {
 async fn every_value_comes_back_as_it_went_in() {
     each(async |db| {
         let full = thing("full");
-        let empty = Thing { ratio: None, blob: None, at: None, doc: None, count: 0, ..thing("empty") };
+        let empty = Thing {
+            ratio: None,
+            blob: None,
+            at: None,
+            doc: None,
+            count: 0,
+            ..thing("empty")
+        };
         let mut tx = db.begin().await.unwrap();
         insert(&mut tx, &full).await.unwrap();
         insert(&mut tx, &empty).await.unwrap();
         tx.commit().await.unwrap();
         let mut read = db.read().await.unwrap();
-        let all: Vec<Thing> = read.sql("select doc, at, blob, flag, ratio, count, id from thing order by id").all().await.unwrap();
+        let all: Vec<Thing> = read
+            .sql("select doc, at, blob, flag, ratio, count, id from thing order by id")
+            .all()
+            .await
+            .unwrap();
         assert_eq!(all, [empty, full.clone()]);
         let listed = List::of(["full", "other"]);
-        let found: Vec<Thing> = read.sql("select id, count, ratio, flag, blob, at, doc from thing where id in list($1)").bind(&listed).all().await.unwrap();
+        let found: Vec<Thing> = read
+            .sql("select id, count, ratio, flag, blob, at, doc from thing where id in list($1)")
+            .bind(&listed)
+            .all()
+            .await
+            .unwrap();
         assert_eq!(found, [full]);
     })
     .await;
@@ -145,7 +168,10 @@ async fn a_failed_statement_leaves_only_the_way_back() {
         assert!(matches!(tx.commit().await, Err(Error::Aborted)));
         assert_eq!(count(&db).await, 0);
         let mut tx = db.begin().await.unwrap();
-        let negative = Thing { count: -1, ..thing("c") };
+        let negative = Thing {
+            count: -1,
+            ..thing("c")
+        };
         assert!(matches!(insert(&mut tx, &negative).await, Err(Error::Check(_))));
         drop(tx);
         let mut tx = db.begin().await.unwrap();
@@ -308,13 +334,29 @@ async fn a_long_read_moves_out_of_the_way() {
     let fresh = Fresh::lite(|_| {});
     let db = fresh.db.clone();
     let sum = "with recursive n(i) as (select 1 union all select i + 1 from n where i < $1) select sum(i) from n";
-    let (found,) = db.read().await.unwrap().sql(sum).bind(&300_000_i64).one::<(i64,)>().await.unwrap();
+    let (found,) = db
+        .read()
+        .await
+        .unwrap()
+        .sql(sum)
+        .bind(&300_000_i64)
+        .one::<(i64,)>()
+        .await
+        .unwrap();
     assert_eq!(found, 300_000 * 300_001 / 2);
     // A caller who goes away interrupts the statement, and the connection serves the next.
     let endless = db.clone();
     let task = tokio::task::spawn(async move {
         let sql = "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n";
-        endless.read().await.unwrap().sql(sql).long().one::<(i64,)>().await.map(drop)
+        endless
+            .read()
+            .await
+            .unwrap()
+            .sql(sql)
+            .long()
+            .one::<(i64,)>()
+            .await
+            .map(drop)
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     task.abort();
@@ -327,16 +369,36 @@ async fn a_migration_from_the_future_or_an_edited_one_is_refused() {
     each(async |db| {
         assert_eq!(db.migrate(&[TABLES]).await.unwrap(), 0);
         let refused = db.migrate(&[]).await.unwrap_err().to_string();
-        assert!(refused.contains("newer program") && refused.contains("test 1"), "{refused}");
-        let edited = Migrations { set: "test", list: &[Migration { version: 1, name: "edited", sql: "select 1" }] };
+        assert!(
+            refused.contains("newer program") && refused.contains("test 1"),
+            "{refused}"
+        );
+        let edited = Migrations {
+            set: "test",
+            list: &[Migration {
+                version: 1,
+                name: "edited",
+                sql: "select 1",
+            }],
+        };
         let refused = db.migrate(&[edited]).await.unwrap_err().to_string();
         assert!(refused.contains("another text"), "{refused}");
         let broken = Migrations {
             set: "broken",
-            list: &[Migration { version: 1, name: "half", sql: "create table half (id text primary key); select nonsense;" }],
+            list: &[Migration {
+                version: 1,
+                name: "half",
+                sql: "create table half (id text primary key); select nonsense;",
+            }],
         };
         assert!(db.migrate(&[TABLES, broken]).await.is_err());
-        let there = db.read().await.unwrap().sql("select count(*) from half").one::<(i64,)>().await;
+        let there = db
+            .read()
+            .await
+            .unwrap()
+            .sql("select count(*) from half")
+            .one::<(i64,)>()
+            .await;
         assert!(there.is_err(), "a failed migration left a table behind");
     })
     .await;
@@ -352,10 +414,16 @@ async fn filters_grow_and_pages_follow_each_other() {
         tx.commit().await.unwrap();
         let (limit, after, wanted) = (2_i64, "b".to_owned(), Some(false));
         let mut filter = Filter::new("select id, count, ratio, flag, blob, at, doc from thing where count > 0");
-        filter.and("id > ?", &after).and_some("flag = ?", wanted.as_ref()).and_some("ratio = ?", None::<&f64>);
+        filter
+            .and("id > ?", &after)
+            .and_some("flag = ?", wanted.as_ref())
+            .and_some("ratio = ?", None::<&f64>);
         filter.push("order by id").with("limit ?", &limit);
         let found: Vec<Thing> = db.read().await.unwrap().filter(filter).all().await.unwrap();
-        assert_eq!(found.iter().map(|thing| thing.id.as_str()).collect::<Vec<_>>(), ["c", "d"]);
+        assert_eq!(
+            found.iter().map(|thing| thing.id.as_str()).collect::<Vec<_>>(),
+            ["c", "d"]
+        );
         assert!(db.read().await.unwrap().sql(COLUMNS).optional::<Thing>().await.is_err());
     })
     .await;

@@ -139,9 +139,10 @@ impl<'r> Cell<'r> {
     pub fn int(self) -> Result<i64> {
         match self.0 {
             Raw::Lite(value, _) => value.as_i64().map_err(|error| self.wrong(error)),
-            Raw::Pg(row, at) if *row.columns()[at].type_() == Type::INT4 => {
-                row.try_get::<_, i32>(at).map(i64::from).map_err(|error| self.wrong(error))
-            }
+            Raw::Pg(row, at) if *row.columns()[at].type_() == Type::INT4 => row
+                .try_get::<_, i32>(at)
+                .map(i64::from)
+                .map_err(|error| self.wrong(error)),
             Raw::Pg(row, at) => row.try_get(at).map_err(|error| self.wrong(error)),
         }
     }
@@ -191,9 +192,10 @@ impl<'r> Cell<'r> {
             Raw::Lite(ValueRef::Integer(int), _) => Ok(Cow::Owned(int.to_string())),
             Raw::Lite(ValueRef::Real(real), _) => Ok(Cow::Owned(real.to_string())),
             Raw::Lite(..) => self.text().map(Cow::Borrowed),
-            Raw::Pg(row, at) => {
-                row.try_get::<_, JsonText<'r>>(at).map(|json| Cow::Borrowed(json.0)).map_err(|error| self.wrong(error))
-            }
+            Raw::Pg(row, at) => row
+                .try_get::<_, JsonText<'r>>(at)
+                .map(|json| Cow::Borrowed(json.0))
+                .map_err(|error| self.wrong(error)),
         }
     }
 
@@ -201,9 +203,15 @@ impl<'r> Cell<'r> {
     pub fn wrong(self, message: impl Display) -> Error {
         let column = match self.0 {
             Raw::Lite(_, at) => format!("#{}", at + 1),
-            Raw::Pg(row, at) => row.columns().get(at).map_or_else(|| at.to_string(), |column| column.name().to_owned()),
+            Raw::Pg(row, at) => row
+                .columns()
+                .get(at)
+                .map_or_else(|| at.to_string(), |column| column.name().to_owned()),
         };
-        Error::Decode { column, message: message.to_string() }
+        Error::Decode {
+            column,
+            message: message.to_string(),
+        }
     }
 }
 
@@ -224,7 +232,11 @@ struct JsonText<'a>(&'a str);
 
 impl<'a> FromSql<'a> for JsonText<'a> {
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        let text = if *ty == Type::JSONB { raw.get(1..).unwrap_or_default() } else { raw };
+        let text = if *ty == Type::JSONB {
+            raw.get(1..).unwrap_or_default()
+        } else {
+            raw
+        };
         Ok(Self(std::str::from_utf8(text)?))
     }
     fn accepts(ty: &Type) -> bool {
@@ -273,7 +285,11 @@ impl<T: Value> Value for Option<T> {
         self.as_ref().map_or(Param::Null, Value::bind)
     }
     fn read(cell: Cell<'_>) -> Result<Self> {
-        if cell.is_null() { Ok(None) } else { T::read(cell).map(Some) }
+        if cell.is_null() {
+            Ok(None)
+        } else {
+            T::read(cell).map(Some)
+        }
     }
 }
 
@@ -314,8 +330,10 @@ pub struct List(String);
 impl List {
     /// The list of the texts of `items`.
     pub fn of<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> Self {
-        let items: Vec<serde_json::Value> =
-            items.into_iter().map(|item| serde_json::Value::from(item.as_ref())).collect();
+        let items: Vec<serde_json::Value> = items
+            .into_iter()
+            .map(|item| serde_json::Value::from(item.as_ref()))
+            .collect();
         Self(serde_json::Value::Array(items).to_string())
     }
 }

@@ -71,8 +71,19 @@ impl ConsumerRunner {
     /// A consumer in the process `owner`.
     #[must_use]
     pub fn new(consumer: Consumer, db: Db, clock: Clock, owner: &str, batch: u32) -> Self {
-        let lease = Lease::new(format!("event.consumer.{}", consumer.name), owner.to_owned(), clock.clone());
-        Self { consumer, db, clock, lease, batch: i64::from(batch.max(1)), stop: CancellationToken::new() }
+        let lease = Lease::new(
+            format!("event.consumer.{}", consumer.name),
+            owner.to_owned(),
+            clock.clone(),
+        );
+        Self {
+            consumer,
+            db,
+            clock,
+            lease,
+            batch: i64::from(batch.max(1)),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// Lets a step end early, after the event it is at, when `stop` is cancelled.
@@ -89,7 +100,10 @@ impl ConsumerRunner {
         let name = self.consumer.name;
         let (progress, last) = {
             let mut read = self.db.read().await?;
-            (store::progress(&mut read, name).await?, store::last_position(&mut read).await?)
+            (
+                store::progress(&mut read, name).await?,
+                store::last_position(&mut read).await?,
+            )
         };
         let due = store::due(&mut *self.db.read().await?, name, self.clock.now(), self.batch).await?;
         if (progress == Some(last) && due.is_empty()) || !self.lease.hold(&self.db).await? {
@@ -133,7 +147,9 @@ impl ConsumerRunner {
 
     /// Lets the handler have the event and commits. The inner error is the handler's, the outer one the database's.
     async fn attempt(&self, mut tx: Tx, event: &Event) -> Result<std::result::Result<(), HandleError>> {
-        let handled = AssertUnwindSafe(self.consumer.handler.handle(&mut tx, event)).catch_unwind().await;
+        let handled = AssertUnwindSafe(self.consumer.handler.handle(&mut tx, event))
+            .catch_unwind()
+            .await;
         match handled.unwrap_or_else(|_| Err(HandleError::Retry("the handler panicked".to_owned()))) {
             Ok(()) => match tx.commit().await {
                 // It hid that a statement had failed, or took too long: it would do so again.
@@ -221,7 +237,15 @@ impl ConsumerRunner {
         error: Option<&'a str>,
     ) -> Parked<'a> {
         let position = event.position.unwrap_or_default();
-        Parked { consumer: self.consumer.name, position, key: &event.key, state, attempts, next_at, error }
+        Parked {
+            consumer: self.consumer.name,
+            position,
+            key: &event.key,
+            state,
+            attempts,
+            next_at,
+            error,
+        }
     }
 
     pub(super) async fn release(&self) {

@@ -48,7 +48,11 @@ pub struct EventSettings {
 
 impl Default for EventSettings {
     fn default() -> Self {
-        Self { poll_ms: 250, batch: 500, retention_days: 30 }
+        Self {
+            poll_ms: 250,
+            batch: 500,
+            retention_days: 30,
+        }
     }
 }
 

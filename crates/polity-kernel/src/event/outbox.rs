@@ -43,7 +43,12 @@ impl Events {
     /// The outbox of a process.
     #[must_use]
     pub fn new(clock: Clock, ids: Ids) -> Self {
-        Self { clock, ids, published: watch::Sender::new(0), stamped: watch::Sender::new(0) }
+        Self {
+            clock,
+            ids,
+            published: watch::Sender::new(0),
+            stamped: watch::Sender::new(0),
+        }
     }
 
     /// Writes an event in the transaction of what it reports; returns its id.
@@ -51,10 +56,25 @@ impl Events {
     /// # Errors
     /// What the database says.
     pub async fn publish(&self, tx: &mut Tx, event: NewEvent) -> Result<String> {
-        let NewEvent { r#type, source, key, data, metadata } = event;
+        let NewEvent {
+            r#type,
+            source,
+            key,
+            data,
+            metadata,
+        } = event;
         let id = self.ids.new_id("evt_");
         let (r#type, source) = (r#type.into_owned(), source.into_owned());
-        let event = Event { position: None, id, r#type, source, key, data, metadata, time: self.clock.now() };
+        let event = Event {
+            position: None,
+            id,
+            r#type,
+            source,
+            key,
+            data,
+            metadata,
+            time: self.clock.now(),
+        };
         store::insert(tx, &event).await?;
         let published = self.published.clone();
         tx.on_commit(move || published.send_modify(|count| *count = count.wrapping_add(1)));

@@ -9,7 +9,10 @@ use crate::{Ctx, config::ConfigError};
 ///
 /// # Errors
 /// If the settings cannot be read.
-pub fn run(ctx: &Ctx, consumers: Vec<Consumer>) -> Result<impl Future<Output = ()> + Send + 'static + use<>, ConfigError> {
+pub fn run(
+    ctx: &Ctx,
+    consumers: Vec<Consumer>,
+) -> Result<impl Future<Output = ()> + Send + 'static + use<>, ConfigError> {
     let settings: EventSettings = ctx.config.section("events")?;
     let ctx = ctx.clone();
     Ok(async move {
@@ -25,7 +28,13 @@ pub fn run(ctx: &Ctx, consumers: Vec<Consumer>) -> Result<impl Future<Output = (
 
 async fn sequence(ctx: &Ctx, owner: &str, settings: &EventSettings) {
     let retention = Duration::from_secs(u64::from(settings.retention_days) * 24 * 60 * 60);
-    let mut sequencer = Sequencer::new(ctx.db.clone(), ctx.clock.clone(), ctx.events.clone(), owner, settings.batch);
+    let mut sequencer = Sequencer::new(
+        ctx.db.clone(),
+        ctx.clock.clone(),
+        ctx.events.clone(),
+        owner,
+        settings.batch,
+    );
     let mut published = ctx.events.publications();
     let mut until_prune = 0_u64;
     while !ctx.stop.is_cancelled() {
@@ -67,5 +76,7 @@ async fn pause(ctx: &Ctx, wake: &mut tokio::sync::watch::Receiver<u64>, poll_ms:
 
 async fn trouble(ctx: &Ctx, what: &str, error: &crate::db::Error) {
     tracing::warn!(error = %error, "{what}; trying again in a moment");
-    ctx.stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await;
+    ctx.stop
+        .run_until_cancelled(tokio::time::sleep(Duration::from_secs(1)))
+        .await;
 }

@@ -20,7 +20,12 @@ impl Sequencer {
     #[must_use]
     pub fn new(db: Db, clock: Clock, events: Events, owner: &str, batch: u32) -> Self {
         let lease = Lease::new("event.sequencer".to_owned(), owner.to_owned(), clock);
-        Self { db, events, lease, batch: i64::from(batch.max(1)) }
+        Self {
+            db,
+            events,
+            lease,
+            batch: i64::from(batch.max(1)),
+        }
     }
 
     /// Stamps what is there; says how many events that were.

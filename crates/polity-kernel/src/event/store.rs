@@ -25,13 +25,19 @@ pub(super) async fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
 }
 
 pub(super) async fn any_unstamped(conn: &mut Conn) -> Result<bool> {
-    let row = conn.sql("select seq from event where position is null limit 1").optional::<(i64,)>().await?;
+    let row = conn
+        .sql("select seq from event where position is null limit 1")
+        .optional::<(i64,)>()
+        .await?;
     Ok(row.is_some())
 }
 
 /// Stamps the oldest committed events; says how many.
 pub(super) async fn stamp(tx: &mut Tx, limit: i64) -> Result<u64> {
-    let (last,) = tx.sql("select last from event_counter where id = 1").one::<(i64,)>().await?;
+    let (last,) = tx
+        .sql("select last from event_counter where id = 1")
+        .one::<(i64,)>()
+        .await?;
     let stamped = tx
         .sql(
             "update event
@@ -47,13 +53,20 @@ pub(super) async fn stamp(tx: &mut Tx, limit: i64) -> Result<u64> {
         .execute()
         .await?;
     let last = last + i64::try_from(stamped).unwrap_or(0);
-    tx.sql("update event_counter set last = $1 where id = 1").bind(&last).execute().await?;
+    tx.sql("update event_counter set last = $1 where id = 1")
+        .bind(&last)
+        .execute()
+        .await?;
     Ok(stamped)
 }
 
 /// The position of the newest stamped event; 0 if there is none.
 pub(super) async fn last_position(conn: &mut Conn) -> Result<i64> {
-    Ok(conn.sql("select last from event_counter where id = 1").one::<(i64,)>().await?.0)
+    Ok(conn
+        .sql("select last from event_counter where id = 1")
+        .one::<(i64,)>()
+        .await?
+        .0)
 }
 
 /// Events after a position, in order; of these types (`x.*` is a prefix), or of all if there are none.
@@ -81,7 +94,11 @@ pub(super) async fn at(conn: &mut Conn, position: i64) -> Result<Option<Event>> 
 }
 
 pub(super) async fn progress(conn: &mut Conn, consumer: &str) -> Result<Option<i64>> {
-    let row = conn.sql("select position from event_consumer where name = $1").bind(consumer).optional::<(i64,)>().await?;
+    let row = conn
+        .sql("select position from event_consumer where name = $1")
+        .bind(consumer)
+        .optional::<(i64,)>()
+        .await?;
     Ok(row.map(|(position,)| position))
 }
 
@@ -108,7 +125,11 @@ pub(super) async fn advance(tx: &mut Tx, consumer: &str, from: i64, to: i64) -> 
 /// Starts a consumer over: what it had set aside after that position is forgotten, for it is heard again. Never
 /// forward: that would skip events.
 pub(super) async fn rewind(tx: &mut Tx, consumer: &str, to: i64) -> Result<bool> {
-    tx.sql("delete from event_backlog where consumer = $1 and position > $2").bind(consumer).bind(&to).execute().await?;
+    tx.sql("delete from event_backlog where consumer = $1 and position > $2")
+        .bind(consumer)
+        .bind(&to)
+        .execute()
+        .await?;
     let moved = tx
         .sql("update event_consumer set position = case when position < $2 then position else $2 end where name = $1")
         .bind(consumer)

@@ -34,7 +34,11 @@ impl Handler for Ear {
             .execute()
             .await?;
         if self.refuse.lock().unwrap().contains(&number) {
-            return Err(if self.dead { HandleError::Dead("no".into()) } else { HandleError::Retry("not now".into()) });
+            return Err(if self.dead {
+                HandleError::Dead("no".into())
+            } else {
+                HandleError::Retry("not now".into())
+            });
         }
         self.heard.lock().unwrap().push((event.key.clone(), number));
         Ok(())
@@ -56,9 +60,24 @@ impl House {
         let clock = Clock::fake(crate::clock::from_micros(1_800_000_000_000_000));
         let events = Events::new(clock.clone(), Ids::seeded(clock.clone(), 1));
         let (heard, refuse) = (Heard::default(), Arc::default());
-        let ear = Ear { heard: Arc::clone(&heard), refuse: Arc::clone(&refuse), dead };
-        let consumer = Consumer { name: "test.ear", types: &["test.said"], handler: Arc::new(ear) };
-        Self { db, clock, events, heard, refuse, consumer }
+        let ear = Ear {
+            heard: Arc::clone(&heard),
+            refuse: Arc::clone(&refuse),
+            dead,
+        };
+        let consumer = Consumer {
+            name: "test.ear",
+            types: &["test.said"],
+            handler: Arc::new(ear),
+        };
+        Self {
+            db,
+            clock,
+            events,
+            heard,
+            refuse,
+            consumer,
+        }
     }
 
     async fn say(&self, key: &str, number: i64) {
@@ -115,7 +134,10 @@ async fn what_is_committed_is_heard_in_order_and_what_is_not_is_not() {
         house.settle().await;
         assert_eq!(house.heard(), [1, 3], "heard twice");
         let all = house.events.read_after(&house.db, 0, &[], 10).await.unwrap();
-        assert_eq!(all.iter().map(|event| event.position).collect::<Vec<_>>(), [Some(1), Some(2)]);
+        assert_eq!(
+            all.iter().map(|event| event.position).collect::<Vec<_>>(),
+            [Some(1), Some(2)]
+        );
         assert_eq!(all[0].to_cloudevent()["specversion"], "1.0");
     })
     .await;
@@ -188,9 +210,18 @@ async fn what_never_works_is_set_aside_and_can_be_revived() {
         house.settle().await;
         assert_eq!(house.heard(), [2], "a dead letter must let its key go on");
         let dead = house.events.dead_letters(&house.db, 10).await.unwrap();
-        assert_eq!((dead.len(), dead[0].attempts, dead[0].error.as_deref()), (1, 12, Some("not now")));
+        assert_eq!(
+            (dead.len(), dead[0].attempts, dead[0].error.as_deref()),
+            (1, 12, Some("not now"))
+        );
         house.refuse.lock().unwrap().clear();
-        assert!(house.events.revive(&house.db, "test.ear", dead[0].position).await.unwrap());
+        assert!(
+            house
+                .events
+                .revive(&house.db, "test.ear", dead[0].position)
+                .await
+                .unwrap()
+        );
         house.settle().await;
         assert_eq!(house.heard(), [2, 1]);
     })
@@ -209,14 +240,24 @@ async fn a_replay_hears_everything_again() {
         assert_eq!(house.heard(), [1, 3], "dead at once");
         house.refuse.lock().unwrap().clear();
         let mut tx = house.db.begin().await.unwrap();
-        tx.sql("delete from lease where name like 'effect %'").execute().await.unwrap();
+        tx.sql("delete from lease where name like 'effect %'")
+            .execute()
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         assert!(house.events.replay(&house.db, "test.ear", 1).await.unwrap());
         assert!(!house.events.replay(&house.db, "nobody", 1).await.unwrap());
         house.settle().await;
         assert_eq!(house.heard(), [1, 3, 2, 3]);
         house.clock.advance(std::time::Duration::from_hours(48));
-        assert_eq!(house.events.prune(&house.db, std::time::Duration::from_hours(24)).await.unwrap(), 3);
+        assert_eq!(
+            house
+                .events
+                .prune(&house.db, std::time::Duration::from_hours(24))
+                .await
+                .unwrap(),
+            3
+        );
     })
     .await;
 }
@@ -250,8 +291,11 @@ async fn two_processes_at_once_have_each_effect_once() {
         house.clock.advance(std::time::Duration::from_mins(1));
         house.settle().await;
         let mut read = house.db.read().await.unwrap();
-        let (effects,) =
-            read.sql("select count(*) from lease where name like 'effect %'").one::<(i64,)>().await.unwrap();
+        let (effects,) = read
+            .sql("select count(*) from lease where name like 'effect %'")
+            .one::<(i64,)>()
+            .await
+            .unwrap();
         assert_eq!(effects, 60);
     })
     .await;
@@ -282,9 +326,17 @@ async fn a_handler_that_panics_or_hides_a_failure_holds_back_its_key_alone() {
         }
         house.settle().await;
         let mut read = house.db.read().await.unwrap();
-        let parked: Vec<(String,)> = read.sql("select key from event_backlog order by key").all().await.unwrap();
+        let parked: Vec<(String,)> = read
+            .sql("select key from event_backlog order by key")
+            .all()
+            .await
+            .unwrap();
         assert_eq!(parked, [("a".to_owned(),), ("b".to_owned(),)]);
-        let (progress,) = read.sql("select position from event_consumer").one::<(i64,)>().await.unwrap();
+        let (progress,) = read
+            .sql("select position from event_consumer")
+            .one::<(i64,)>()
+            .await
+            .unwrap();
         assert_eq!(progress, 3);
     })
     .await;
@@ -313,8 +365,17 @@ async fn types_are_exact_or_prefixes() {
         let found = async |types: &[&str]| house.events.read_after(&house.db, 0, types, 10).await.unwrap().len();
         assert_eq!((found(&[]).await, found(&["*"]).await), (1, 1));
         assert_eq!((found(&["test.said"]).await, found(&["test.*"]).await), (1, 1));
-        assert_eq!((found(&["other.*", "test.sa*"]).await, found(&["other.*", "test.said"]).await), (1, 1));
-        assert_eq!((found(&["test"]).await, found(&["tests.*", "te_t.*", "%*"]).await), (0, 0));
+        assert_eq!(
+            (
+                found(&["other.*", "test.sa*"]).await,
+                found(&["other.*", "test.said"]).await
+            ),
+            (1, 1)
+        );
+        assert_eq!(
+            (found(&["test"]).await, found(&["tests.*", "te_t.*", "%*"]).await),
+            (0, 0)
+        );
     })
     .await;
 }
@@ -340,7 +401,14 @@ async fn a_step_ends_after_the_event_at_which_it_is_stopped() {
         runner.step().await.unwrap();
         assert_eq!((runner.step().await.unwrap(), runner.step().await.unwrap()), (1, 0));
         let mut read = house.db.read().await.unwrap();
-        assert_eq!(read.sql("select position from event_consumer").one::<(i64,)>().await.unwrap().0, 1);
+        assert_eq!(
+            read.sql("select position from event_consumer")
+                .one::<(i64,)>()
+                .await
+                .unwrap()
+                .0,
+            1
+        );
     })
     .await;
 }

@@ -48,7 +48,10 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         match parts.headers.get(header::IF_MATCH).map(HeaderValue::to_str) {
             None => Ok(Self(None)),
             Some(Ok(tag)) => Ok(Self(Some(tag.trim().to_owned()))),
-            Some(Err(_)) => Err(Problem::new(codes::BAD_REQUEST, "If-Match must be an entity tag from an ETag header")),
+            Some(Err(_)) => Err(Problem::new(
+                codes::BAD_REQUEST,
+                "If-Match must be an entity tag from an ETag header",
+            )),
         }
     }
 }

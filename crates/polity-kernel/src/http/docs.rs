@@ -7,16 +7,27 @@ use http::header;
 pub(crate) fn page() -> Response {
     let policy = "default-src 'none'; connect-src 'self'; img-src data:; script-src 'self'; style-src 'self'; \
                   base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)];
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, policy),
+    ];
     (headers, include_str!("docs/index.html")).into_response()
 }
 
 /// The script of the page.
 pub(crate) fn script() -> Response {
-    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("docs/docs.js")).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")],
+        include_str!("docs/docs.js"),
+    )
+        .into_response()
 }
 
 /// The style of the page.
 pub(crate) fn style() -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("docs/docs.css")).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/css; charset=utf-8")],
+        include_str!("docs/docs.css"),
+    )
+        .into_response()
 }

@@ -20,7 +20,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let raw = RawPathParams::from_request_parts(parts, state).await.map_err(|_| not_text())?;
+        let raw = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| not_text())?;
         if raw.iter().any(|(_, value)| value.contains('\0')) {
             return Err(not_text());
         }
@@ -32,7 +34,12 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 }
 
 fn not_text() -> Problem {
-    Problem::validation(vec![FieldError::new("path", &[], "The path must be percent-encoded UTF-8 without U+0000", "path_invalid")])
+    Problem::validation(vec![FieldError::new(
+        "path",
+        &[],
+        "The path must be percent-encoded UTF-8 without U+0000",
+        "path_invalid",
+    )])
 }
 
 #[expect(clippy::disallowed_types, reason = "axum's type is named for its documentation only")]
@@ -52,16 +59,30 @@ impl<S: Send + Sync, T: DeserializeOwned + Validate<Context = ()>> FromRequestPa
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
         let pairs = form_urlencoded::parse(query.as_bytes());
-        if let Some((name, _)) = pairs.clone().find(|(name, value)| name.contains('\0') || value.contains('\0')) {
+        if let Some((name, _)) = pairs
+            .clone()
+            .find(|(name, value)| name.contains('\0') || value.contains('\0'))
+        {
             let name = name.replace('\0', "");
-            let error = FieldError::new("query", &[&name], "The character U+0000 is not allowed in text", "nul_not_allowed");
+            let error = FieldError::new(
+                "query",
+                &[&name],
+                "The character U+0000 is not allowed in text",
+                "nul_not_allowed",
+            );
             return Err(Problem::validation(vec![error]));
         }
-        let value: T = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs)).map_err(|error| {
-            let path: Vec<String> = error.path().iter().map(ToString::to_string).filter(|part| part != "?").collect();
-            let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            Problem::validation(vec![validate::located("query", &path, &error.inner().to_string())])
-        })?;
+        let value: T =
+            serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs)).map_err(|error| {
+                let path: Vec<String> = error
+                    .path()
+                    .iter()
+                    .map(ToString::to_string)
+                    .filter(|part| part != "?")
+                    .collect();
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                Problem::validation(vec![validate::located("query", &path, &error.inner().to_string())])
+            })?;
         validate::check("query", &value)?;
         Ok(Self(value))
     }
@@ -96,10 +117,16 @@ impl OperationInput for ClientIp {}
 impl ClientIp {
     fn of(parts: &Parts, trusted: &[ipnet::IpNet]) -> Self {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let mut client = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip()).to_canonical();
+        let mut client = peer
+            .map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip())
+            .to_canonical();
         let is_trusted = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
         let forwarded = parts.headers.get_all("x-forwarded-for");
-        let chain: Vec<&str> = forwarded.iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).collect();
+        let chain: Vec<&str> = forwarded
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|v| v.split(','))
+            .collect();
         for hop in chain.iter().rev().take(16) {
             if !is_trusted(client) {
                 break;
@@ -119,7 +146,11 @@ impl<S: Send + Sync> FromRequestParts<S> for UserAgent {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let text = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let text = parts
+            .headers
+            .get(header::USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         Ok(Self(text.chars().take(256).collect()))
     }
 }

@@ -20,7 +20,11 @@ use crate::{
 };
 
 /// The column of the sealed answers.
-pub const ANSWERS: SealedColumn = SealedColumn { table: "idempotency", id: "key_hash", column: "answer" };
+pub const ANSWERS: SealedColumn = SealedColumn {
+    table: "idempotency",
+    id: "key_hash",
+    column: "answer",
+};
 
 /// The longest key, in characters.
 const LONGEST: usize = 255;
@@ -54,25 +58,48 @@ where
             let Json(body) = Json::from_request(request, state).await?;
             return Ok(Self { body, key: None });
         };
-        let caller = caller::identify(&ctx, request.headers()).await?.map_or_else(String::new, |caller| caller.label());
-        let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+        let caller = caller::identify(&ctx, request.headers())
+            .await?
+            .map_or_else(String::new, |caller| caller.label());
+        let route = request
+            .extensions()
+            .get::<MatchedPath>()
+            .map_or("", MatchedPath::as_str)
+            .to_owned();
         let scope = format!("{caller}\0{}\0{route}\0{name}", request.method());
         let (parts, body) = request.into_parts();
         let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state)
             .await
-            .map_err(|_| Problem::new(codes::PAYLOAD_TOO_LARGE, "The body is larger than this operation takes."))?;
+            .map_err(|_| {
+                Problem::new(
+                    codes::PAYLOAD_TOO_LARGE,
+                    "The body is larger than this operation takes.",
+                )
+            })?;
         let key_hash = ctx.secrets.hash("idempotency.key", &scope).as_str().to_owned();
-        let body_hash = ctx.secrets.hash("idempotency.body", &String::from_utf8_lossy(&bytes)).as_str().to_owned();
+        let body_hash = ctx
+            .secrets
+            .hash("idempotency.body", &String::from_utf8_lossy(&bytes))
+            .as_str()
+            .to_owned();
         let Json(body) = Json::from_request(Request::from_parts(parts, Body::from(bytes)), state).await?;
-        Ok(Self { body, key: Some(Key { key_hash, body_hash }) })
+        Ok(Self {
+            body,
+            key: Some(Key { key_hash, body_hash }),
+        })
     }
 }
 
 fn given(request: &Request) -> Result<Option<String>, Problem> {
-    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let Some(value) = request.headers().get("idempotency-key") else {
+        return Ok(None);
+    };
     match value.to_str() {
         Ok(name) if !name.is_empty() && name.len() <= LONGEST => Ok(Some(name.to_owned())),
-        _ => Err(Problem::new(codes::BAD_REQUEST, "Idempotency-Key must be 1 to 255 printable ASCII characters.")),
+        _ => Err(Problem::new(
+            codes::BAD_REQUEST,
+            "Idempotency-Key must be 1 to 255 printable ASCII characters.",
+        )),
     }
 }
 
@@ -143,9 +170,14 @@ pub async fn replay(ctx: &Ctx, tx: &mut Tx, key: Option<&Key>) -> Result<Option<
         .bind(&key.key_hash)
         .optional::<(String, i32, Sealed)>()
         .await?;
-    let Some((body_hash, status, answer)) = row else { return Ok(None) };
+    let Some((body_hash, status, answer)) = row else {
+        return Ok(None);
+    };
     if body_hash != key.body_hash {
-        return Err(Problem::new(codes::IDEMPOTENCY_MISMATCH, "This Idempotency-Key was used with another body; use a new key."));
+        return Err(Problem::new(
+            codes::IDEMPOTENCY_MISMATCH,
+            "This Idempotency-Key was used with another body; use a new key.",
+        ));
     }
     let answer = ctx.secrets.open_sealed(ANSWERS, &key.key_hash, &answer)?;
     Ok(Some(Replayed(answer.to_vec(), u16::try_from(status).unwrap_or(200))))
@@ -197,7 +229,10 @@ impl<T: schemars::JsonSchema> OperationInput for Idempotency<T> {
             explode: None,
             extensions: indexmap::IndexMap::default(),
         };
-        let header = openapi::Parameter::Header { parameter_data: data, style: openapi::HeaderStyle::Simple };
+        let header = openapi::Parameter::Header {
+            parameter_data: data,
+            style: openapi::HeaderStyle::Simple,
+        };
         operation.parameters.push(openapi::ReferenceOr::Item(header));
     }
 }

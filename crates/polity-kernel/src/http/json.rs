@@ -25,7 +25,10 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE, "Send the body as `Content-Type: application/json`."));
+            return Err(Problem::new(
+                codes::UNSUPPORTED_MEDIA_TYPE,
+                "Send the body as `Content-Type: application/json`.",
+            ));
         }
         let body = Bytes::from_request(request, state).await.map_err(unread)?;
         parse(&body).map(Self)
@@ -34,7 +37,10 @@ where
 
 fn unread(rejection: BytesRejection) -> Problem {
     if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
-        return Problem::new(codes::PAYLOAD_TOO_LARGE, "The body is larger than this operation takes.");
+        return Problem::new(
+            codes::PAYLOAD_TOO_LARGE,
+            "The body is larger than this operation takes.",
+        );
     }
     Problem::new(codes::BAD_REQUEST, "The body could not be read to its end.")
 }
@@ -50,7 +56,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// Parses and validates a body.
 pub(super) fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -> Result<T, Problem> {
     if has_nul(body) {
-        let error = FieldError::new("body", &[], "The character U+0000 is not allowed in text", "nul_not_allowed");
+        let error = FieldError::new(
+            "body",
+            &[],
+            "The character U+0000 is not allowed in text",
+            "nul_not_allowed",
+        );
         return Err(Problem::validation(vec![error]));
     }
     let mut from = serde_json::Deserializer::from_slice(body);
@@ -149,21 +160,34 @@ mod tests {
         assert_eq!(found[0].msg, "Input should be less than or equal to 100");
         assert_eq!(found[1].msg, "String should have at most 3 characters");
         let (_, found) = errors(r#"{"name": 5, "count": 1}"#);
-        assert_eq!((found[0].pointer.as_str(), found[0].kind.as_str()), ("/name", "type_error"));
+        assert_eq!(
+            (found[0].pointer.as_str(), found[0].kind.as_str()),
+            ("/name", "type_error")
+        );
         assert_eq!(errors("{").0, "MALFORMED_JSON");
         assert_eq!(errors(r#"{"name": "a", "count": 1} x"#).0, "MALFORMED_JSON");
     }
 
     #[test]
     fn nul_and_lone_surrogates_are_refused() {
-        assert_eq!(errors(r#"{"name": "a\u0000", "count": 1}"#).1[0].kind, "nul_not_allowed");
+        assert_eq!(
+            errors(r#"{"name": "a\u0000", "count": 1}"#).1[0].kind,
+            "nul_not_allowed"
+        );
         assert_eq!(errors(r#"{"name": "\ud800", "count": 1}"#).0, "MALFORMED_JSON");
-        assert!(parse::<Body>(br#"{"name": "\\u0000", "count": 1}"#).is_err_and(|p| p.errors()[0].kind == "string_too_long"));
+        assert!(
+            parse::<Body>(br#"{"name": "\\u0000", "count": 1}"#)
+                .is_err_and(|p| p.errors()[0].kind == "string_too_long")
+        );
     }
 
     #[test]
     fn deep_nesting_is_refused() {
-        let deep = format!(r#"{{"name": "a", "count": 1, "more": {}{}}}"#, "[".repeat(5000), "]".repeat(5000));
+        let deep = format!(
+            r#"{{"name": "a", "count": 1, "more": {}{}}}"#,
+            "[".repeat(5000),
+            "]".repeat(5000)
+        );
         assert_eq!(errors(&deep).0, "MALFORMED_JSON");
     }
 

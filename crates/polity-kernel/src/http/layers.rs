@@ -70,13 +70,24 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub fn wrap(router: Router, ctx: &Ctx) -> Router {
     let settings = ctx.http();
     router
-        .fallback(async || Problem::new(codes::NOT_FOUND, "There is nothing at this path; /docs lists what there is."))
+        .fallback(async || {
+            Problem::new(
+                codes::NOT_FOUND,
+                "There is nothing at this path; /docs lists what there is.",
+            )
+        })
         .method_not_allowed_fallback(async || {
-            Problem::new(codes::METHOD_NOT_ALLOWED, "This path does not take this method; /docs lists what it takes.")
+            Problem::new(
+                codes::METHOD_NOT_ALLOWED,
+                "This path does not take this method; /docs lists what it takes.",
+            )
         })
         .layer(DefaultBodyLimit::max(settings.max_body_bytes))
         .layer(middleware::from_fn_with_state(settings.max_body_bytes, refuse_large))
-        .layer(middleware::from_fn_with_state(Duration::from_millis(settings.timeout_ms), limit_time))
+        .layer(middleware::from_fn_with_state(
+            Duration::from_millis(settings.timeout_ms),
+            limit_time,
+        ))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(CompressionLayer::new())
         .layer(cors(&settings.cors_origins))
@@ -104,13 +115,23 @@ fn cors(origins: &[String]) -> CorsLayer {
 }
 
 async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
-    let slow = || Problem::new(codes::TIMEOUT, "The request took too long and was given up; it may be tried again.");
-    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| slow().into_response())
+    let slow = || {
+        Problem::new(
+            codes::TIMEOUT,
+            "The request took too long and was given up; it may be tried again.",
+        )
+    };
+    tokio::time::timeout(limit, next.run(request))
+        .await
+        .unwrap_or_else(|_| slow().into_response())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
     Problem::internal(&format!("a handler panicked: {}", text.unwrap_or("?"))).into_response()
 }
 
@@ -119,7 +140,10 @@ async fn outermost(State(ctx): State<Ctx>, mut request: Request, next: Next) -> 
     let begun = Instant::now();
     let id = request_id(&request, &ctx);
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
     request.extensions_mut().insert(RequestId(id.clone()));
     let span = observe::request_span(&id, &method, route.as_deref());
     let mut response = async {
@@ -157,7 +181,10 @@ const DRAINED: usize = 32 << 20;
 
 /// Refuses a body that says it is too large, after reading what a well-meaning client sends.
 async fn refuse_large(State(limit): State<usize>, request: Request, next: Next) -> Response {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let length = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
     if length.is_none_or(|length: usize| length <= limit) {
         return next.run(request).await;
     }
@@ -165,13 +192,19 @@ async fn refuse_large(State(limit): State<usize>, request: Request, next: Next) 
         let mut body = request.into_body().into_data_stream();
         while let Some(Ok(_)) = body.next().await {}
     }
-    Problem::new(codes::PAYLOAD_TOO_LARGE, format!("The body is larger than the limit of {limit} bytes.")).into_response()
+    Problem::new(
+        codes::PAYLOAD_TOO_LARGE,
+        format!("The body is larger than the limit of {limit} bytes."),
+    )
+    .into_response()
 }
 
 fn request_id(request: &Request, ctx: &Ctx) -> String {
     let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     match given {
-        Some(id) if (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) => {
+        Some(id)
+            if (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) =>
+        {
             id.to_owned()
         }
         _ => ctx.ids.new_id("req_"),
@@ -185,9 +218,15 @@ fn harden(response: &mut Response) {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
     ];
     for (name, value) in defaults {
-        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
 }

@@ -23,7 +23,10 @@ impl Described {
     /// What the operation requires of its caller, as its guard says; `None` if no guard stated anything.
     #[must_use]
     pub fn guard(&self) -> Option<&str> {
-        self.operation.extensions.get(crate::caller::GUARD).and_then(|guard| guard.as_str())
+        self.operation
+            .extensions
+            .get(crate::caller::GUARD)
+            .and_then(|guard| guard.as_str())
     }
 }
 
@@ -43,16 +46,23 @@ pub fn document(version: &str, build: impl FnOnce() -> Vec<Described>) -> Result
         let mut operation = one.operation.clone();
         if operation.security.is_empty() {
             // An empty list says "public" outright; leaving the member out would say "as the document's default".
-            operation.extensions.insert("security".into(), serde_json::Value::Array(Vec::new()));
+            operation
+                .extensions
+                .insert("security".into(), serde_json::Value::Array(Vec::new()));
         }
         router = router.api_route_docs(&one.path, ApiMethodDocs::new(one.method, operation));
     }
-    let mut api = OpenApi { info: info(version), ..OpenApi::default() };
+    let mut api = OpenApi {
+        info: info(version),
+        ..OpenApi::default()
+    };
     api.tags = tags.into_iter().map(|name| Tag { name, ..Tag::default() }).collect();
     drop(router.finish_api(&mut api));
     let components = api.components.get_or_insert_default();
     for (name, scheme) in schemes() {
-        components.security_schemes.insert(name.to_owned(), ReferenceOr::Item(scheme));
+        components
+            .security_schemes
+            .insert(name.to_owned(), ReferenceOr::Item(scheme));
     }
     Ok((api, described))
 }
@@ -77,14 +87,20 @@ fn verify(described: &[Described]) -> Result<(), String> {
     for one in described {
         let id = one.operation.operation_id.as_deref().unwrap_or("?");
         if one.guard().is_none() {
-            return Err(format!("{} {} ({id}) states no requirement: give its handler a guard", one.method, one.path));
+            return Err(format!(
+                "{} {} ({id}) states no requirement: give its handler a guard",
+                one.method, one.path
+            ));
         }
         if !places.insert((one.method, one.path.as_str())) {
             return Err(format!("{} {} ({id}) is there twice", one.method, one.path));
         }
         // An alias is the same operation at a second path; its id says so.
         if !ids.insert(id.to_owned()) {
-            return Err(format!("the operation id {id} is there twice ({} {})", one.method, one.path));
+            return Err(format!(
+                "the operation id {id} is there twice ({} {})",
+                one.method, one.path
+            ));
         }
     }
     Ok(())
@@ -105,7 +121,13 @@ fn schemes() -> [(&'static str, SecurityScheme); 3] {
     };
     [
         ("bearer", bearer),
-        ("service", header("X-Internal-Service-Secret", "With `X-Internal-Service: true`; `X-User-Id` names the user on whose behalf.")),
+        (
+            "service",
+            header(
+                "X-Internal-Service-Secret",
+                "With `X-Internal-Service: true`; `X-User-Id` names the user on whose behalf.",
+            ),
+        ),
         ("api_key", header("X-API-Key", "An API credential.")),
     ]
 }

@@ -54,15 +54,22 @@ impl<S: Clone + Send + Sync + 'static> Operation<S> {
             I::operation_input(ctx, &mut described);
             let mut responses = openapi::Responses::default();
             if let Some(response) = O::operation_response(ctx, &mut described) {
-                responses.responses.insert(openapi::StatusCode::Code(doc.status), ReferenceOr::Item(response));
+                responses
+                    .responses
+                    .insert(openapi::StatusCode::Code(doc.status), ReferenceOr::Item(response));
             }
             for (status, text) in by_status(&doc, &described) {
                 let response = problem::response(ctx, &text);
-                responses.responses.insert(openapi::StatusCode::Code(status), ReferenceOr::Item(response));
+                responses
+                    .responses
+                    .insert(openapi::StatusCode::Code(status), ReferenceOr::Item(response));
             }
             described.responses = Some(responses);
         });
-        Self { doc: described, route: Box::new(move |method| on(method, handler.clone())) }
+        Self {
+            doc: described,
+            route: Box::new(move |method| on(method, handler.clone())),
+        }
     }
 
     /// The same operation under another id: for an alias, or for one that every service has.
@@ -112,7 +119,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// An empty table; `tag` groups the operations in the documentation.
     #[must_use]
     pub fn new(tag: &'static str) -> Self {
-        Self { tag, router: Router::new(), described: Vec::new() }
+        Self {
+            tag,
+            router: Router::new(),
+            described: Vec::new(),
+        }
     }
 
     /// `GET`.
@@ -145,12 +156,22 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.add("delete", MethodFilter::DELETE, path, operation)
     }
 
-    fn add(mut self, method: &'static str, filter: MethodFilter, path: impl Into<String>, operation: Operation<S>) -> Self {
+    fn add(
+        mut self,
+        method: &'static str,
+        filter: MethodFilter,
+        path: impl Into<String>,
+        operation: Operation<S>,
+    ) -> Self {
         let path = path.into();
         let mut doc = operation.doc;
         doc.tags.push(self.tag.to_owned());
         self.router = self.router.route(&path, (operation.route)(filter));
-        self.described.push(Described { method, path, operation: doc });
+        self.described.push(Described {
+            method,
+            path,
+            operation: doc,
+        });
         self
     }
 

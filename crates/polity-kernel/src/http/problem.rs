@@ -57,8 +57,11 @@ pub mod codes {
     pub const UNSUPPORTED_MEDIA_TYPE: ErrorCode =
         ErrorCode::new("UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported media type");
     /// The idempotency key was used with another request.
-    pub const IDEMPOTENCY_MISMATCH: ErrorCode =
-        ErrorCode::new("IDEMPOTENCY_MISMATCH", 422, "The idempotency key was used for another request");
+    pub const IDEMPOTENCY_MISMATCH: ErrorCode = ErrorCode::new(
+        "IDEMPOTENCY_MISMATCH",
+        422,
+        "The idempotency key was used for another request",
+    );
     /// Too many requests; `Retry-After` says when to come back.
     pub const RATE_LIMITED: ErrorCode = ErrorCode::new("RATE_LIMITED", 429, "Rate limit exceeded");
     /// Something unexpected; the log has the rest, under the request id.
@@ -114,7 +117,12 @@ impl FieldError {
             pointer.push('/');
             pointer.push_str(&part.replace('~', "~0").replace('/', "~1"));
         }
-        Self { loc, pointer, msg: msg.into(), kind: kind.to_owned() }
+        Self {
+            loc,
+            pointer,
+            msg: msg.into(),
+            kind: kind.to_owned(),
+        }
     }
 }
 
@@ -137,7 +145,13 @@ impl Problem {
     #[must_use]
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let (errors, members, headers) = (Vec::new(), Map::new(), HeaderMap::new());
-        Self(Box::new(Parts { code, detail: detail.into(), errors, members, headers }))
+        Self(Box::new(Parts {
+            code,
+            detail: detail.into(),
+            errors,
+            members,
+            headers,
+        }))
     }
 
     /// 422 with what is wrong and where.
@@ -146,8 +160,11 @@ impl Problem {
         let detail = errors.first().map_or_else(
             || "The request is not valid.".to_owned(),
             |first| {
-                let at: Vec<String> =
-                    first.loc.iter().map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned)).collect();
+                let at: Vec<String> = first
+                    .loc
+                    .iter()
+                    .map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned))
+                    .collect();
                 format!("{}: {}", at.join("."), first.msg)
             },
         );
@@ -166,14 +183,19 @@ impl Problem {
     #[must_use]
     pub fn internal(error: &(dyn std::fmt::Display + '_)) -> Self {
         tracing::error!(error = %error, "an unexpected error");
-        Self::new(codes::INTERNAL, "Something went wrong on our side; the log has it under this request id.")
+        Self::new(
+            codes::INTERNAL,
+            "Something went wrong on our side; the log has it under this request id.",
+        )
     }
 
     /// 401 with the challenge RFC 6750 asks for.
     #[must_use]
     pub fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(codes::UNAUTHENTICATED, detail)
-            .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"polity\""))
+        Self::new(codes::UNAUTHENTICATED, detail).with_header(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"polity\""),
+        )
     }
 
     /// 503 with the seconds to wait.
@@ -226,9 +248,18 @@ impl Problem {
 
     /// The answer, with what only the outermost layer knows.
     pub(super) fn finish(self, request_id: &str, now: DateTime<Utc>) -> Response {
-        let Parts { code, detail, errors, members, headers } = *self.0;
+        let Parts {
+            code,
+            detail,
+            errors,
+            members,
+            headers,
+        } = *self.0;
         let mut body = members;
-        body.insert("type".into(), format!("/docs#{}", code.code.to_ascii_lowercase()).into());
+        body.insert(
+            "type".into(),
+            format!("/docs#{}", code.code.to_ascii_lowercase()).into(),
+        );
         body.insert("title".into(), code.title.into());
         body.insert("status".into(), code.status.into());
         body.insert("detail".into(), detail.into_owned().into());
@@ -239,7 +270,10 @@ impl Problem {
             body.insert("errors".into(), serde_json::to_value(&errors).unwrap_or_default());
         }
         let status = StatusCode::from_u16(code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let kind = (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         let mut response = (status, [kind], Value::Object(body).to_string()).into_response();
         response.headers_mut().extend(headers);
         response
@@ -263,7 +297,10 @@ impl From<crate::db::Error> for Problem {
             Error::Overloaded => Self::unavailable("Too many requests are waiting to write; try again in a moment.", 1),
             Error::Full(_) => {
                 tracing::error!(error = %error, "the database cannot be written");
-                Self::unavailable("The server cannot store anything at the moment; nothing was changed.", 30)
+                Self::unavailable(
+                    "The server cannot store anything at the moment; nothing was changed.",
+                    30,
+                )
             }
             error if error.is_transient() => {
                 tracing::warn!(error = %error, "the database did not serve a request");
@@ -307,8 +344,15 @@ struct ProblemBody {
 /// The description of a problem response, for the OpenAPI document.
 pub(super) fn response(ctx: &mut GenContext, description: &str) -> openapi::Response {
     let schema = ctx.schema.subschema_for::<ProblemBody>();
-    let schema = openapi::SchemaObject { json_schema: schema, example: None, external_docs: None };
-    let media = openapi::MediaType { schema: Some(schema), ..Default::default() };
+    let schema = openapi::SchemaObject {
+        json_schema: schema,
+        example: None,
+        external_docs: None,
+    };
+    let media = openapi::MediaType {
+        schema: Some(schema),
+        ..Default::default()
+    };
     openapi::Response {
         description: description.to_owned(),
         content: [("application/problem+json".to_owned(), media)].into_iter().collect(),

@@ -63,7 +63,10 @@ pub async fn serve(listener: TcpListener, router: Router, settings: &HttpSetting
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "connections are supervised by the graceful shutdown of `serve`")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "connections are supervised by the graceful shutdown of `serve`"
+)]
 fn spawn(work: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(work);
 }
@@ -71,7 +74,11 @@ fn spawn(work: impl Future<Output = ()> + Send + 'static) {
 fn builder(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     let head = Duration::from_millis(settings.header_timeout_ms);
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(64 << 10);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .max_buf_size(64 << 10);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -100,7 +107,9 @@ fn connection(
             }
         }
     });
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    let connection = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        .into_owned();
     let watched = graceful.watch(connection);
     async move {
         if let Err(error) = watched.await {

@@ -33,7 +33,8 @@ pub fn email(address: &str, (): &()) -> garde::Result {
         let (host, top) = domain.rsplit_once('.').unwrap_or_default();
         !local.is_empty() && !host.is_empty() && !top.is_empty() && !domain.contains('@')
     });
-    if well_formed && trimmed.chars().count() <= 254 && !trimmed.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    if well_formed && trimmed.chars().count() <= 254 && !trimmed.contains(|c: char| c.is_whitespace() || c.is_control())
+    {
         return Ok(());
     }
     Err(garde::Error::new("value is not a valid email address"))
@@ -43,15 +44,30 @@ pub fn email(address: &str, (): &()) -> garde::Result {
 fn reword(message: &str) -> (String, &'static str) {
     let number = |prefix: &str| message.strip_prefix(prefix).map(str::to_owned);
     if let Some(max) = number("greater than ") {
-        (format!("Input should be less than or equal to {max}"), "less_than_equal")
+        (
+            format!("Input should be less than or equal to {max}"),
+            "less_than_equal",
+        )
     } else if let Some(min) = number("lower than ") {
-        (format!("Input should be greater than or equal to {min}"), "greater_than_equal")
+        (
+            format!("Input should be greater than or equal to {min}"),
+            "greater_than_equal",
+        )
     } else if let Some(max) = number("length is greater than ") {
-        (format!("String should have at most {max} characters"), "string_too_long")
+        (
+            format!("String should have at most {max} characters"),
+            "string_too_long",
+        )
     } else if let Some(min) = number("length is lower than ") {
-        (format!("String should have at least {min} characters"), "string_too_short")
+        (
+            format!("String should have at least {min} characters"),
+            "string_too_short",
+        )
     } else if let Some(pattern) = number("does not match pattern /") {
-        (format!("String should match pattern '{}'", pattern.trim_end_matches('/')), "string_pattern_mismatch")
+        (
+            format!("String should match pattern '{}'", pattern.trim_end_matches('/')),
+            "string_pattern_mismatch",
+        )
     } else {
         (message.to_owned(), "value_error")
     }
@@ -60,7 +76,10 @@ fn reword(message: &str) -> (String, &'static str) {
 /// What a deserialiser says about the value at `path`, as an error of the contracts' form.
 pub(super) fn located(place: &str, path: &[&str], text: &str) -> FieldError {
     let text = text.split(" at line ").next().unwrap_or(text);
-    if let Some(field) = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+    if let Some(field) = text
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.strip_suffix('`'))
+    {
         // The path may already end with the field, depending on who noticed.
         let mut path = path.to_vec();
         if path.last() != Some(&field) {
@@ -68,7 +87,10 @@ pub(super) fn located(place: &str, path: &[&str], text: &str) -> FieldError {
         }
         return FieldError::new(place, &path, "Field required", "missing");
     }
-    if let Some(field) = text.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
+    if let Some(field) = text
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split('`').next())
+    {
         let mut path = path.to_vec();
         if path.last() != Some(&field) {
             path.push(field);

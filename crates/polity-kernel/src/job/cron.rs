@@ -39,7 +39,10 @@ impl Schedules {
     pub fn new(crons: Vec<Cron>, db: Db, clock: Clock, jobs: Jobs) -> Result<Self, String> {
         let parse = |cron: Cron| match croner::Cron::from_str(cron.schedule) {
             Ok(parsed) => Ok((cron, parsed)),
-            Err(error) => Err(format!("the schedule {:?} of {} is none: {error}", cron.schedule, cron.name)),
+            Err(error) => Err(format!(
+                "the schedule {:?} of {} is none: {error}",
+                cron.schedule, cron.name
+            )),
         };
         let crons = crons.into_iter().map(parse).collect::<Result<_, _>>()?;
         Ok(Self { crons, db, clock, jobs })
@@ -61,13 +64,17 @@ impl Schedules {
                 tx.commit().await?;
                 continue;
             };
-            let Ok(tick) = schedule.find_previous_occurrence(&now, true) else { continue };
+            let Ok(tick) = schedule.find_previous_occurrence(&now, true) else {
+                continue;
+            };
             if tick <= last {
                 continue;
             }
             let mut tx = self.db.begin().await?;
             if store::take_tick(&mut tx, cron.name, tick).await? {
-                self.jobs.enqueue(&mut tx, NewJob::new(cron.kind, cron.payload.clone())).await?;
+                self.jobs
+                    .enqueue(&mut tx, NewJob::new(cron.kind, cron.payload.clone()))
+                    .await?;
                 tx.commit().await?;
                 enqueued += 1;
             }

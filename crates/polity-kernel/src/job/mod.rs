@@ -47,7 +47,11 @@ pub struct JobSettings {
 
 impl Default for JobSettings {
     fn default() -> Self {
-        Self { poll_ms: 500, workers: 8, retention_days: 7 }
+        Self {
+            poll_ms: 500,
+            workers: 8,
+            retention_days: 7,
+        }
     }
 }
 
@@ -108,7 +112,11 @@ impl JobKind {
     /// A kind with a lease of a minute.
     #[must_use]
     pub fn new(kind: &'static str, handler: Arc<dyn JobHandler>) -> Self {
-        Self { kind, handler, lease: Duration::from_mins(1) }
+        Self {
+            kind,
+            handler,
+            lease: Duration::from_mins(1),
+        }
     }
 }
 

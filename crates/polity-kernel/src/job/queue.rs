@@ -38,7 +38,13 @@ impl NewJob {
     /// A job to run at once, tried up to eight times.
     #[must_use]
     pub fn new(kind: &'static str, payload: serde_json::Value) -> Self {
-        Self { kind, payload, run_at: None, key: None, max_attempts: 8 }
+        Self {
+            kind,
+            payload,
+            run_at: None,
+            key: None,
+            max_attempts: 8,
+        }
     }
 }
 
@@ -49,7 +55,11 @@ impl Jobs {
     /// The queue as a process sees it.
     #[must_use]
     pub fn new(clock: Clock, ids: Ids) -> Self {
-        Self { clock, ids, enqueued: watch::Sender::new(0) }
+        Self {
+            clock,
+            ids,
+            enqueued: watch::Sender::new(0),
+        }
     }
 
     /// Enqueues a job in the transaction that causes it; `None` if one with its key is there already.

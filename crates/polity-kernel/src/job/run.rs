@@ -18,7 +18,11 @@ pub fn run(
 ) -> Result<impl Future<Output = ()> + Send + 'static + use<>, ConfigError> {
     let settings: JobSettings = ctx.config.section("jobs")?;
     let schedules = Schedules::new(crons, ctx.db.clone(), ctx.clock.clone(), ctx.jobs.clone()).map_err(|error| {
-        ConfigError(vec![crate::config::Problem::new("jobs", error, "this is a mistake in the program; report it")])
+        ConfigError(vec![crate::config::Problem::new(
+            "jobs",
+            error,
+            "this is a mistake in the program; report it",
+        )])
     })?;
     let ctx = ctx.clone();
     Ok(async move {
@@ -75,6 +79,8 @@ async fn follow_the_clock(ctx: Ctx, schedules: Schedules, settings: JobSettings)
         {
             tracing::warn!(error = %error, "finished jobs could not be deleted");
         }
-        ctx.stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await;
+        ctx.stop
+            .run_until_cancelled(tokio::time::sleep(Duration::from_secs(1)))
+            .await;
     }
 }

@@ -70,7 +70,13 @@ pub(super) async fn give_up_lost(tx: &mut Tx, kinds: &List, now: Timestamp) -> R
 
 /// Claims what is due, and what a worker was given and lost. Materialised: PostgreSQL may otherwise run the inner query
 /// more than once and claim more than the limit.
-pub(super) async fn claim(tx: &mut Tx, kinds: &List, now: Timestamp, until: Timestamp, limit: i64) -> Result<Vec<Claimed>> {
+pub(super) async fn claim(
+    tx: &mut Tx,
+    kinds: &List,
+    now: Timestamp,
+    until: Timestamp,
+    limit: i64,
+) -> Result<Vec<Claimed>> {
     tx.sql(
         "with due as materialized (
              select id from job
@@ -109,7 +115,14 @@ pub(super) async fn renew(tx: &mut Tx, id: &str, fence: i64, until: Timestamp) -
 }
 
 /// Writes a result; false if the job is somebody else's now.
-pub(super) async fn finish(tx: &mut Tx, id: &str, fence: i64, state: State, error: Option<&str>, now: Timestamp) -> Result<bool> {
+pub(super) async fn finish(
+    tx: &mut Tx,
+    id: &str,
+    fence: i64,
+    state: State,
+    error: Option<&str>,
+    now: Timestamp,
+) -> Result<bool> {
     let done = tx
         .sql(
             "update job set state = $3, error = $4, finished_at = $5, lease_until = null
@@ -126,7 +139,14 @@ pub(super) async fn finish(tx: &mut Tx, id: &str, fence: i64, state: State, erro
 }
 
 /// Puts a job back for another attempt, or ends it if it was called off; false if it is somebody else's now.
-pub(super) async fn put_back(tx: &mut Tx, id: &str, fence: i64, error: &str, now: Timestamp, run_at: Timestamp) -> Result<bool> {
+pub(super) async fn put_back(
+    tx: &mut Tx,
+    id: &str,
+    fence: i64,
+    error: &str,
+    now: Timestamp,
+    run_at: Timestamp,
+) -> Result<bool> {
     let done = tx
         .sql(
             "update job
@@ -173,21 +193,33 @@ pub(super) async fn cancel(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool
     Ok(called_off == 1)
 }
 
-pub(super) async fn state(conn: &mut Conn, id: &str) -> Result<Option<(State, Option<serde_json::Value>, Option<String>)>> {
-    conn.sql("select state, progress, error from job where id = $1").bind(id).optional().await
+pub(super) async fn state(
+    conn: &mut Conn,
+    id: &str,
+) -> Result<Option<(State, Option<serde_json::Value>, Option<String>)>> {
+    conn.sql("select state, progress, error from job where id = $1")
+        .bind(id)
+        .optional()
+        .await
 }
 
 /// Deletes jobs that ended before; says how many.
 pub(super) async fn prune(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64> {
-    tx.sql("delete from job where id in (select id from job where finished_at is not null and finished_at < $1 limit $2)")
-        .bind(&before)
-        .bind(&limit)
-        .execute()
-        .await
+    tx.sql(
+        "delete from job where id in (select id from job where finished_at is not null and finished_at < $1 limit $2)",
+    )
+    .bind(&before)
+    .bind(&limit)
+    .execute()
+    .await
 }
 
 pub(super) async fn last_tick(conn: &mut Conn, name: &str) -> Result<Option<Timestamp>> {
-    let row = conn.sql("select last_tick from cron where name = $1").bind(name).optional::<(Timestamp,)>().await?;
+    let row = conn
+        .sql("select last_tick from cron where name = $1")
+        .bind(name)
+        .optional::<(Timestamp,)>()
+        .await?;
     Ok(row.map(|(tick,)| tick))
 }
 

@@ -44,7 +44,13 @@ impl House {
         let counter = Arc::new(Counter::default());
         let kind = JobKind::new("test.count", Arc::clone(&counter) as Arc<dyn JobHandler>);
         let worker = Worker::new(vec![kind], db.clone(), clock.clone());
-        Self { db, clock, jobs, counter, worker }
+        Self {
+            db,
+            clock,
+            jobs,
+            counter,
+            worker,
+        }
     }
 
     async fn enqueue(&self, job: NewJob) -> Option<String> {
@@ -73,15 +79,34 @@ async fn a_job_runs_once_when_it_is_due() {
         let house = House::new(db).await;
         let later = house.clock.now() + std::time::Duration::from_mins(1);
         let now = house.enqueue(job(json!({}))).await.unwrap();
-        let late = house.enqueue(NewJob { run_at: Some(later), ..job(json!({})) }).await.unwrap();
+        let late = house
+            .enqueue(NewJob {
+                run_at: Some(later),
+                ..job(json!({}))
+            })
+            .await
+            .unwrap();
         let other = house.enqueue(NewJob::new("test.unknown", json!({}))).await.unwrap();
         assert_eq!(house.worker.step().await.unwrap(), 1);
-        assert_eq!((house.state(&now).await, house.state(&late).await), (State::Succeeded, State::Queued));
+        assert_eq!(
+            (house.state(&now).await, house.state(&late).await),
+            (State::Succeeded, State::Queued)
+        );
         house.clock.advance(std::time::Duration::from_mins(1));
         assert_eq!(house.worker.step().await.unwrap(), 1);
-        assert_eq!((house.state(&late).await, house.state(&other).await), (State::Succeeded, State::Queued));
+        assert_eq!(
+            (house.state(&late).await, house.state(&other).await),
+            (State::Succeeded, State::Queued)
+        );
         house.clock.advance(std::time::Duration::from_hours(48));
-        assert_eq!(house.jobs.prune(&house.db, std::time::Duration::from_hours(24)).await.unwrap(), 2);
+        assert_eq!(
+            house
+                .jobs
+                .prune(&house.db, std::time::Duration::from_hours(24))
+                .await
+                .unwrap(),
+            2
+        );
     })
     .await;
 }
@@ -92,13 +117,22 @@ async fn failures_are_tried_again_with_pauses_and_given_up_in_the_end() {
         let house = House::new(db).await;
         let once = house.enqueue(job(json!({ "fail": "once" }))).await.unwrap();
         let fatal = house.enqueue(job(json!({ "fail": "fatal" }))).await.unwrap();
-        let never = house.enqueue(NewJob { max_attempts: 3, ..job(json!({ "fail": "retry" })) }).await.unwrap();
+        let never = house
+            .enqueue(NewJob {
+                max_attempts: 3,
+                ..job(json!({ "fail": "retry" }))
+            })
+            .await
+            .unwrap();
         house.worker.step().await.unwrap();
         assert_eq!(house.state(&fatal).await, State::Failed);
         assert_eq!(house.worker.step().await.unwrap(), 0, "tried again without a pause");
         house.clock.advance(std::time::Duration::from_secs(3));
         assert_eq!(house.worker.step().await.unwrap(), 2);
-        assert_eq!((house.state(&once).await, house.state(&never).await), (State::Succeeded, State::Queued));
+        assert_eq!(
+            (house.state(&once).await, house.state(&never).await),
+            (State::Succeeded, State::Queued)
+        );
         house.clock.advance(std::time::Duration::from_secs(6));
         house.worker.step().await.unwrap();
         assert_eq!(house.state(&never).await, State::Failed);
@@ -114,7 +148,10 @@ async fn a_dead_workers_job_is_taken_over_and_the_late_result_refused() {
         let lost = house.worker.claim(10).await.unwrap();
         assert_eq!(lost.len(), 1);
         house.clock.advance(std::time::Duration::from_secs(59));
-        assert!(house.worker.claim(10).await.unwrap().is_empty(), "taken over before its lease was over");
+        assert!(
+            house.worker.claim(10).await.unwrap().is_empty(),
+            "taken over before its lease was over"
+        );
         house.clock.advance(std::time::Duration::from_secs(2));
         let taken = house.worker.claim(10).await.unwrap();
         assert_eq!((taken[0].fence, taken[0].attempts), (lost[0].fence + 1, 2));
@@ -131,11 +168,17 @@ async fn a_dead_workers_job_is_taken_over_and_the_late_result_refused() {
 async fn a_key_is_queued_once() {
     Fresh::each(async |db| {
         let house = House::new(db).await;
-        let keyed = || NewJob { key: Some("k".into()), ..job(json!({})) };
+        let keyed = || NewJob {
+            key: Some("k".into()),
+            ..job(json!({}))
+        };
         assert!(house.enqueue(keyed()).await.is_some());
         assert!(house.enqueue(keyed()).await.is_none());
         house.worker.step().await.unwrap();
-        assert!(house.enqueue(keyed()).await.is_some(), "the key is free when the job has ended");
+        assert!(
+            house.enqueue(keyed()).await.is_some(),
+            "the key is free when the job has ended"
+        );
     })
     .await;
 }
@@ -148,7 +191,10 @@ async fn a_job_can_be_called_off() {
         let mut tx = house.db.begin().await.unwrap();
         assert!(house.jobs.cancel(&mut tx, &id).await.unwrap());
         tx.commit().await.unwrap();
-        assert_eq!((house.worker.step().await.unwrap(), house.state(&id).await), (0, State::Cancelled));
+        assert_eq!(
+            (house.worker.step().await.unwrap(), house.state(&id).await),
+            (0, State::Cancelled)
+        );
     })
     .await;
 }
@@ -184,7 +230,12 @@ async fn many_workers_run_each_job_once() {
 async fn a_tick_is_taken_once_by_many_and_never_again_when_the_clock_goes_back() {
     Fresh::each(async |db| {
         let house = House::new(db).await;
-        let cron = Cron { name: "test.hourly", schedule: "0 * * * *", kind: "test.count", payload: json!({}) };
+        let cron = Cron {
+            name: "test.hourly",
+            schedule: "0 * * * *",
+            kind: "test.count",
+            payload: json!({}),
+        };
         let schedules = || {
             let (db, clock, jobs) = (house.db.clone(), house.clock.clone(), house.jobs.clone());
             Schedules::new(vec![cron.clone()], db, clock, jobs).unwrap()
@@ -204,8 +255,19 @@ async fn a_tick_is_taken_once_by_many_and_never_again_when_the_clock_goes_back()
         assert_eq!(schedules().step().await.unwrap(), 0);
         house.clock.advance(std::time::Duration::from_hours(4));
         assert_eq!(schedules().step().await.unwrap(), 1);
-        let nonsense = Cron { schedule: "now and then", ..cron.clone() };
-        assert!(Schedules::new(vec![nonsense], house.db.clone(), house.clock.clone(), house.jobs.clone()).is_err());
+        let nonsense = Cron {
+            schedule: "now and then",
+            ..cron.clone()
+        };
+        assert!(
+            Schedules::new(
+                vec![nonsense],
+                house.db.clone(),
+                house.clock.clone(),
+                house.jobs.clone()
+            )
+            .is_err()
+        );
     })
     .await;
 }
@@ -214,9 +276,13 @@ async fn a_tick_is_taken_once_by_many_and_never_again_when_the_clock_goes_back()
 async fn a_tick_is_taken_once_also_between_whole_seconds() {
     Fresh::each(async |db| {
         let house = House::new(db).await;
-        let cron = Cron { name: "test.hourly", schedule: "0 * * * *", kind: "test.count", payload: json!({}) };
-        let schedules =
-            Schedules::new(vec![cron], house.db.clone(), house.clock.clone(), house.jobs.clone()).unwrap();
+        let cron = Cron {
+            name: "test.hourly",
+            schedule: "0 * * * *",
+            kind: "test.count",
+            payload: json!({}),
+        };
+        let schedules = Schedules::new(vec![cron], house.db.clone(), house.clock.clone(), house.jobs.clone()).unwrap();
         schedules.step().await.unwrap();
         house.clock.advance(std::time::Duration::from_hours(1));
         let mut enqueued = 0;
@@ -233,7 +299,13 @@ async fn a_tick_is_taken_once_also_between_whole_seconds() {
 async fn a_job_that_kills_its_workers_is_given_up() {
     Fresh::each(async |db| {
         let house = House::new(db).await;
-        let id = house.enqueue(NewJob { max_attempts: 2, ..job(json!({})) }).await.unwrap();
+        let id = house
+            .enqueue(NewJob {
+                max_attempts: 2,
+                ..job(json!({}))
+            })
+            .await
+            .unwrap();
         for _ in 0..2 {
             assert_eq!(house.worker.claim(10).await.unwrap().len(), 1);
             house.clock.advance(std::time::Duration::from_secs(61));
@@ -259,9 +331,15 @@ async fn a_job_called_off_while_it_runs_does_not_run_again() {
         for claimed in claimed.into_iter().filter(|claimed| claimed.id == fails) {
             house.worker.run(claimed).await.unwrap();
         }
-        assert_eq!((house.state(&fails).await, house.state(&dies).await), (State::Cancelled, State::Running));
+        assert_eq!(
+            (house.state(&fails).await, house.state(&dies).await),
+            (State::Cancelled, State::Running)
+        );
         house.clock.advance(std::time::Duration::from_secs(61));
-        assert_eq!((house.worker.step().await.unwrap(), house.state(&dies).await), (0, State::Cancelled));
+        assert_eq!(
+            (house.worker.step().await.unwrap(), house.state(&dies).await),
+            (0, State::Cancelled)
+        );
     })
     .await;
 }
@@ -279,7 +357,13 @@ async fn a_handler_that_panics_has_failed() {
         let house = House::new(db).await;
         let kind = JobKind::new("test.count", Arc::new(Careless));
         let worker = Worker::new(vec![kind], house.db.clone(), house.clock.clone());
-        let id = house.enqueue(NewJob { max_attempts: 1, ..job(json!({})) }).await.unwrap();
+        let id = house
+            .enqueue(NewJob {
+                max_attempts: 1,
+                ..job(json!({}))
+            })
+            .await
+            .unwrap();
         worker.step().await.unwrap();
         assert_eq!(house.state(&id).await, State::Failed);
     })

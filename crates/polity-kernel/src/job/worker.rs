@@ -57,7 +57,16 @@ impl JobCtx {
     /// # Errors
     /// [`Error::Conflict`] if somebody else has taken the job over: the effect must not happen here.
     pub async fn finish_in(&self, tx: &mut Tx) -> Result<()> {
-        if !store::finish(tx, &self.job.id, self.job.fence, State::Succeeded, None, self.clock.now()).await? {
+        if !store::finish(
+            tx,
+            &self.job.id,
+            self.job.fence,
+            State::Succeeded,
+            None,
+            self.clock.now(),
+        )
+        .await?
+        {
             return Err(Error::Conflict("the job was taken over".into()));
         }
         self.finished.store(true, Ordering::SeqCst);
@@ -80,9 +89,19 @@ impl Worker {
     #[must_use]
     pub fn new(kinds: Vec<JobKind>, db: Db, clock: Clock) -> Self {
         let names = List::of(kinds.iter().map(|kind| kind.kind));
-        let longest = kinds.iter().map(|kind| kind.lease).max().unwrap_or(Duration::from_mins(1));
+        let longest = kinds
+            .iter()
+            .map(|kind| kind.lease)
+            .max()
+            .unwrap_or(Duration::from_mins(1));
         let kinds = Arc::new(kinds.into_iter().map(|kind| (kind.kind, kind)).collect());
-        Self { kinds, names, db, clock, longest }
+        Self {
+            kinds,
+            names,
+            db,
+            clock,
+            longest,
+        }
     }
 
     /// Claims at most `limit` jobs that are due.
@@ -122,7 +141,9 @@ impl Worker {
     /// # Errors
     /// What the database says; the lease then runs out, and the job is claimed again.
     pub async fn run(&self, job: Claimed) -> Result<()> {
-        let Some(kind) = self.kinds.get(job.kind.as_str()).cloned() else { return Ok(()) };
+        let Some(kind) = self.kinds.get(job.kind.as_str()).cloned() else {
+            return Ok(());
+        };
         let cancelled = CancellationToken::new();
         let ctx = JobCtx {
             job,
@@ -141,7 +162,8 @@ impl Worker {
                 }
             }
         };
-        metrics::counter!("polity_jobs_total", "kind" => kind.kind, "ok" => if ran.is_ok() { "true" } else { "false" }).increment(1);
+        metrics::counter!("polity_jobs_total", "kind" => kind.kind, "ok" => if ran.is_ok() { "true" } else { "false" })
+            .increment(1);
         self.conclude(&ctx, ran).await
     }
 
@@ -164,7 +186,14 @@ impl Worker {
         if ran.is_ok() && ctx.finished.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let Claimed { id, fence, attempts, max_attempts, kind, .. } = &ctx.job;
+        let Claimed {
+            id,
+            fence,
+            attempts,
+            max_attempts,
+            kind,
+            ..
+        } = &ctx.job;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let ours = match ran {
@@ -174,7 +203,15 @@ impl Worker {
             }
             Err(JobError::Retry(error)) if attempts < max_attempts => {
                 tracing::warn!(job.id = id, job.kind = kind, error, "a job will be tried again");
-                store::put_back(&mut tx, id, *fence, &error, now, now + backoff::pause(PAUSE, *attempts, id)).await?
+                store::put_back(
+                    &mut tx,
+                    id,
+                    *fence,
+                    &error,
+                    now,
+                    now + backoff::pause(PAUSE, *attempts, id),
+                )
+                .await?
             }
             Err(error) => {
                 tracing::error!(job.id = id, job.kind = kind, error = %error, "a job was given up");
@@ -183,7 +220,11 @@ impl Worker {
         };
         tx.commit().await?;
         if !ours {
-            tracing::warn!(job.id = id, job.kind = kind, "a job was taken over; the late result was refused");
+            tracing::warn!(
+                job.id = id,
+                job.kind = kind,
+                "a job was taken over; the late result was refused"
+            );
         }
         Ok(())
     }

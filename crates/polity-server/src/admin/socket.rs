@@ -53,7 +53,9 @@ async fn answer(program: &Program, stream: UnixStream) -> std::io::Result<()> {
     BufReader::new(read.take(LONGEST)).read_line(&mut line).await?;
     let done: Answer = match serde_json::from_str::<Request>(&line) {
         Ok(request) => execute(program, request).await.map_err(|error| error.to_string()),
-        Err(error) => Err(format!("the running server does not know this command ({error}); it may be another version")),
+        Err(error) => Err(format!(
+            "the running server does not know this command ({error}); it may be another version"
+        )),
     };
     let mut text = serde_json::to_vec(&done)?;
     text.push(b'\n');
@@ -62,7 +64,9 @@ async fn answer(program: &Program, stream: UnixStream) -> std::io::Result<()> {
 
 /// Asks the server that runs on `folder`; `None` if there is none.
 pub(crate) async fn ask(folder: &Path, request: &Request) -> Result<Option<Reply>, BootError> {
-    let Ok(stream) = UnixStream::connect(folder.join(NAME)).await else { return Ok(None) };
+    let Ok(stream) = UnixStream::connect(folder.join(NAME)).await else {
+        return Ok(None);
+    };
     let exchange = async {
         let (read, mut write) = stream.into_split();
         let mut text = serde_json::to_vec(request).map_err(std::io::Error::other)?;
@@ -75,7 +79,11 @@ pub(crate) async fn ask(folder: &Path, request: &Request) -> Result<Option<Reply
     let line = tokio::time::timeout(PATIENCE, exchange)
         .await
         .map_err(|_| BootError::new("the running server does not answer", "look at its log"))??;
-    let answer: Answer = serde_json::from_str(&line)
-        .map_err(|_| BootError::new("the running server answered in a way this program does not understand", "use the same version"))?;
+    let answer: Answer = serde_json::from_str(&line).map_err(|_| {
+        BootError::new(
+            "the running server answered in a way this program does not understand",
+            "use the same version",
+        )
+    })?;
     answer.map(Some).map_err(BootError::from)
 }

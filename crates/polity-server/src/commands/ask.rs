@@ -56,7 +56,12 @@ impl Asked {
     async fn find(config: Config) -> Result<Self, BootError> {
         let folder = config.core()?.data_dir;
         let database: DatabaseSettings = config.section("database")?;
-        if database.url.is_none() && folder.join("polity.sock").exists() && tokio::net::UnixStream::connect(folder.join("polity.sock")).await.is_ok() {
+        if database.url.is_none()
+            && folder.join("polity.sock").exists()
+            && tokio::net::UnixStream::connect(folder.join("polity.sock"))
+                .await
+                .is_ok()
+        {
             return Ok(Self::Server(folder));
         }
         Ok(Self::Own(Box::new(Program::open(config, Options::default()).await?)))
@@ -104,7 +109,13 @@ pub(super) async fn events(config: Config, command: Events) -> Result<(), BootEr
     };
     let asked = Asked::find(config).await?;
     loop {
-        let reply = asked.ask(Request::Events { after, types: types.clone(), limit: 500 }).await?;
+        let reply = asked
+            .ask(Request::Events {
+                after,
+                types: types.clone(),
+                limit: 500,
+            })
+            .await?;
         for line in &reply.lines {
             println!("{line}");
         }

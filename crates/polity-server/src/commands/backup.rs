@@ -17,13 +17,19 @@ pub(super) fn restore(config: &Config, from: &Path, replace: bool) -> Result<(),
     }
     let source = from.join(LITE_FILE);
     if !source.exists() || !from.join("manifest.json").exists() {
-        return Err(BootError::new(format!("{} is not a backup", from.display()), "name a folder that `polity backup` made"));
+        return Err(BootError::new(
+            format!("{} is not a backup", from.display()),
+            "name a folder that `polity backup` made",
+        ));
     }
     folder::create(&core.data_dir)?;
     let _lock = folder::Lock::take(&core.data_dir)?;
     let target = core.data_dir.join(LITE_FILE);
     if target.exists() && !replace {
-        return Err(BootError::new(format!("{} exists", target.display()), "add --replace to put the backup in its place"));
+        return Err(BootError::new(
+            format!("{} exists", target.display()),
+            "add --replace to put the backup in its place",
+        ));
     }
     let incoming = core.data_dir.join("polity.db.incoming");
     std::fs::copy(&source, &incoming)?;
@@ -55,7 +61,10 @@ fn restore_keys(config: &Config, from: &Path, data_dir: &Path) -> Result<(), Boo
             ring.save(&target).map_err(|error| error.to_string())?;
             println!("{} is restored", target.display());
         }
-        (true, true) => println!("{} was left as it is; the backup has a keyring of its own", target.display()),
+        (true, true) => println!(
+            "{} was left as it is; the backup has a keyring of its own",
+            target.display()
+        ),
         (false, true) => {}
         (false, false) => println!(
             "the backup has no keyring: copy yours to {} before you start the server, or nothing that is sealed will open",

@@ -39,6 +39,10 @@ impl Keys {
 
 pub(super) fn create(file: &Path, clock: &Clock) -> Result<(), BootError> {
     let keyring = Keyring::create(file, clock.now().timestamp()).map_err(|error| error.to_string())?;
-    println!("{} holds the key {}; keep a copy in a safe place", file.display(), keyring.current_id());
+    println!(
+        "{} holds the key {}; keep a copy in a safe place",
+        file.display(),
+        keyring.current_id()
+    );
     Ok(())
 }

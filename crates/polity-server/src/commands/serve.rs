@@ -66,11 +66,18 @@ pub(super) async fn run(config: Config) -> Result<ExitCode, BootError> {
     let drain = polity_kernel::http::serve(listener, router, ctx.http(), ctx.stop.clone()).await;
     ctx.stop.cancel();
     ctx.tasks.close();
-    if tokio::time::timeout(std::time::Duration::from_secs(10), ctx.tasks.wait()).await.is_err() {
+    if tokio::time::timeout(std::time::Duration::from_secs(10), ctx.tasks.wait())
+        .await
+        .is_err()
+    {
         tracing::warn!("background work did not end in time; its leases run out by themselves");
     }
     tracing::info!("stopped");
-    Ok(if drain == Drain::Complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if drain == Drain::Complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn stop_on_signals(ctx: &Ctx) -> Result<(), BootError> {

@@ -45,8 +45,25 @@ struct AdminAccount {
 
 impl From<Account> for AdminAccount {
     fn from(account: Account) -> Self {
-        let Account { user_id, email, name, is_active, admin_roles, created_at, updated_at, .. } = account;
-        Self { user_id, email, name, is_active, admin_roles: admin_roles.0, created_at, updated_at }
+        let Account {
+            user_id,
+            email,
+            name,
+            is_active,
+            admin_roles,
+            created_at,
+            updated_at,
+            ..
+        } = account;
+        Self {
+            user_id,
+            email,
+            name,
+            is_active,
+            admin_roles: admin_roles.0,
+            created_at,
+            updated_at,
+        }
     }
 }
 
@@ -69,8 +86,20 @@ struct AdminNote {
 
 impl From<Note> for AdminNote {
     fn from(note: Note) -> Self {
-        let Note { note_id, user_id, author_id, note, created_at } = note;
-        Self { note_id, user_id, author_id, note, created_at }
+        let Note {
+            note_id,
+            user_id,
+            author_id,
+            note,
+            created_at,
+        } = note;
+        Self {
+            note_id,
+            user_id,
+            author_id,
+            note,
+            created_at,
+        }
     }
 }
 
@@ -96,14 +125,22 @@ struct AdminAccountDetail {
 
 /// Lists accounts, newest first.
 #[operation("account.admin_list", errors(codes::FORBIDDEN, codes::BAD_REQUEST))]
-async fn list(_: PlatformAdmin, State(state): State<Accounts>, Query(query): Query<ListQuery>) -> Result<Json<Listing<AdminAccount>>> {
+async fn list(
+    _: PlatformAdmin,
+    State(state): State<Accounts>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Listing<AdminAccount>>> {
     let listed = query.run(&state).await?;
     Ok(Json(Listing::new(&query, listed)))
 }
 
 /// Everything about an account, inactive ones included.
 #[operation("account.admin_detail", errors(code::ACCOUNT_NOT_FOUND, codes::FORBIDDEN))]
-async fn detail(_: PlatformAdmin, State(state): State<Accounts>, Path(user_id): Path<AccountId>) -> Result<Json<AdminAccountDetail>> {
+async fn detail(
+    _: PlatformAdmin,
+    State(state): State<Accounts>,
+    Path(user_id): Path<AccountId>,
+) -> Result<Json<AdminAccountDetail>> {
     let mut read = state.ctx.db.read().await?;
     let (account, notes) = service::detail(&mut read, &user_id).await?;
     Ok(Json(AdminAccountDetail {
@@ -127,7 +164,12 @@ struct RolesIn {
 /// Sets the platform roles of a person; for super_admins.
 #[operation(
     "account.admin_roles",
-    errors(code::ACCOUNT_NOT_FOUND, code::INVALID_ADMIN_ROLES, code::LAST_SUPER_ADMIN, codes::FORBIDDEN)
+    errors(
+        code::ACCOUNT_NOT_FOUND,
+        code::INVALID_ADMIN_ROLES,
+        code::LAST_SUPER_ADMIN,
+        codes::FORBIDDEN
+    )
 )]
 async fn set_roles(
     admin: PlatformAdmin,
@@ -145,7 +187,11 @@ async fn set_roles(
 }
 
 fn actor(admin: &PlatformAdmin, ip: ClientIp, agent: UserAgent) -> Actor {
-    Actor { caller: admin.caller().clone(), ip: ip.0.to_string(), user_agent: agent.0 }
+    Actor {
+        caller: admin.caller().clone(),
+        ip: ip.0.to_string(),
+        user_agent: agent.0,
+    }
 }
 
 /// What moderation says.
@@ -173,7 +219,10 @@ struct ModerationOut {
 /// Suspends, bans, or reinstates an account.
 ///
 /// For super_admins, support_admins and compliance_admins; only a super_admin lifts a ban.
-#[operation("account.admin_status", errors(code::ACCOUNT_NOT_FOUND, code::LAST_SUPER_ADMIN, codes::FORBIDDEN))]
+#[operation(
+    "account.admin_status",
+    errors(code::ACCOUNT_NOT_FOUND, code::LAST_SUPER_ADMIN, codes::FORBIDDEN)
+)]
 async fn set_status(
     admin: PlatformAdmin,
     State(state): State<Accounts>,
@@ -187,7 +236,11 @@ async fn set_status(
     service::set_moderation(&mut tx, &state.ctx, &actor, &user_id, body.status, body.reason).await?;
     tx.commit().await?;
     let message = format!("Account status updated to '{}'", body.status.as_str());
-    Ok(Json(ModerationOut { message, user_id, status: body.status }))
+    Ok(Json(ModerationOut {
+        message,
+        user_id,
+        status: body.status,
+    }))
 }
 
 /// A note to add.
@@ -199,7 +252,11 @@ struct NoteIn {
 }
 
 /// Adds a note of support; notes are only ever added.
-#[operation("account.admin_note", status = 201, errors(code::ACCOUNT_NOT_FOUND, codes::FORBIDDEN))]
+#[operation(
+    "account.admin_note",
+    status = 201,
+    errors(code::ACCOUNT_NOT_FOUND, codes::FORBIDDEN)
+)]
 async fn add_note(
     admin: PlatformAdmin,
     State(state): State<Accounts>,

@@ -80,8 +80,21 @@ struct AccountSummary {
 
 impl From<Account> for AccountSummary {
     fn from(account: Account) -> Self {
-        let Account { user_id, email, name, is_active, created_at, .. } = account;
-        Self { user_id, email, name, is_active, created_at }
+        let Account {
+            user_id,
+            email,
+            name,
+            is_active,
+            created_at,
+            ..
+        } = account;
+        Self {
+            user_id,
+            email,
+            name,
+            is_active,
+            created_at,
+        }
     }
 }
 
@@ -104,10 +117,18 @@ pub(super) struct Listing<T> {
 
 impl<T: From<Account>> Listing<T> {
     pub(super) fn new(query: &ListQuery, listed: service::Listed) -> Self {
-        let service::Listed { accounts, total_count, next } = listed;
+        let service::Listed {
+            accounts,
+            total_count,
+            next,
+        } = listed;
         let by_page = query.page.saturating_mul(query.page_size) < total_count;
         Self {
-            has_next: if query.cursor.is_some() { next.is_some() } else { by_page },
+            has_next: if query.cursor.is_some() {
+                next.is_some()
+            } else {
+                by_page
+            },
             accounts: accounts.into_iter().map(T::from).collect(),
             total_count,
             page: query.page,
@@ -119,7 +140,11 @@ impl<T: From<Account>> Listing<T> {
 
 /// Lists accounts, newest first.
 #[operation("account.list", errors(codes::FORBIDDEN, codes::BAD_REQUEST))]
-async fn list(_: AdminOrService, State(state): State<Accounts>, Query(query): Query<ListQuery>) -> Result<Json<Listing<AccountSummary>>> {
+async fn list(
+    _: AdminOrService,
+    State(state): State<Accounts>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Listing<AccountSummary>>> {
     let listed = query.run(&state).await?;
     Ok(Json(Listing::new(&query, listed)))
 }
@@ -142,7 +167,11 @@ struct SearchQuery {
 
 /// Finds accounts by a part of name or address.
 #[operation("account.search", errors(codes::FORBIDDEN))]
-async fn search(_: AdminOrService, State(state): State<Accounts>, Query(query): Query<SearchQuery>) -> Result<Json<Vec<AccountSummary>>> {
+async fn search(
+    _: AdminOrService,
+    State(state): State<Accounts>,
+    Query(query): Query<SearchQuery>,
+) -> Result<Json<Vec<AccountSummary>>> {
     let mut read = state.ctx.db.read().await?;
     let found = service::search(&mut read, &query.query, query.limit, query.include_inactive).await?;
     Ok(Json(found.into_iter().map(AccountSummary::from).collect()))
@@ -152,7 +181,11 @@ async fn search(_: AdminOrService, State(state): State<Accounts>, Query(query): 
 ///
 /// For administrators and services; a person may look up their own address. Inactive accounts are not found.
 #[operation("account.by_email", errors(code::ACCOUNT_NOT_FOUND, codes::FORBIDDEN))]
-async fn by_email(caller: Caller, State(state): State<Accounts>, Path(email): Path<String>) -> Result<Json<AccountProfile>> {
+async fn by_email(
+    caller: Caller,
+    State(state): State<Accounts>,
+    Path(email): Path<String>,
+) -> Result<Json<AccountProfile>> {
     let mut read = state.ctx.db.read().await?;
     Ok(Json(service::by_email(&mut read, &caller, &email).await?.into()))
 }

@@ -36,10 +36,16 @@ struct AccountClaims {
 
 /// What other services ask of an account, inactive ones included.
 #[operation("account.claims", errors(code::ACCOUNT_NOT_FOUND, codes::FORBIDDEN))]
-async fn claims(caller: Caller, State(state): State<Accounts>, Path(user_id): Path<AccountId>) -> Result<Json<AccountClaims>> {
+async fn claims(
+    caller: Caller,
+    State(state): State<Accounts>,
+    Path(user_id): Path<AccountId>,
+) -> Result<Json<AccountClaims>> {
     service::check_self(&caller, &user_id)?;
     let mut read = state.ctx.db.read().await?;
-    let account = service::claims(&mut read, &user_id).await?.ok_or_else(|| Error::NotFound(user_id.0.clone()))?;
+    let account = service::claims(&mut read, &user_id)
+        .await?
+        .ok_or_else(|| Error::NotFound(user_id.0.clone()))?;
     Ok(Json(AccountClaims {
         user_id: account.user_id,
         name: account.name,
@@ -87,7 +93,10 @@ struct StatusIn {
 /// Activates or deactivates an account.
 ///
 /// Repeating the current state succeeds. Deactivating ends the person's sessions.
-#[operation("account.set_status", errors(code::ACCOUNT_NOT_FOUND, code::LAST_SUPER_ADMIN, codes::FORBIDDEN))]
+#[operation(
+    "account.set_status",
+    errors(code::ACCOUNT_NOT_FOUND, code::LAST_SUPER_ADMIN, codes::FORBIDDEN)
+)]
 async fn set_status(
     caller: AdminOrService,
     State(state): State<Accounts>,
@@ -96,11 +105,19 @@ async fn set_status(
     Path(user_id): Path<AccountId>,
     Json(body): Json<StatusIn>,
 ) -> Result<Json<Message>> {
-    let actor = Actor { caller: caller.caller().clone(), ip: ip.0.to_string(), user_agent: agent.0 };
+    let actor = Actor {
+        caller: caller.caller().clone(),
+        ip: ip.0.to_string(),
+        user_agent: agent.0,
+    };
     let mut tx = state.ctx.db.begin().await?;
     service::set_active(&mut tx, &state.ctx, &actor, &user_id, body.is_active, body.reason).await?;
     tx.commit().await?;
-    Ok(message(if body.is_active { "Account activated successfully" } else { "Account deactivated successfully" }))
+    Ok(message(if body.is_active {
+        "Account activated successfully"
+    } else {
+        "Account deactivated successfully"
+    }))
 }
 
 /// A change of status.
@@ -122,14 +139,31 @@ struct StatusChangeOut {
 
 impl From<StatusChange> for StatusChangeOut {
     fn from(change: StatusChange) -> Self {
-        let StatusChange { is_active, status, reason, changed_by, changed_at, .. } = change;
-        Self { is_active, status, reason, changed_by, changed_at }
+        let StatusChange {
+            is_active,
+            status,
+            reason,
+            changed_by,
+            changed_at,
+            ..
+        } = change;
+        Self {
+            is_active,
+            status,
+            reason,
+            changed_by,
+            changed_at,
+        }
     }
 }
 
 /// The changes of an account's status, newest first, at most 200.
 #[operation("account.status_history", errors(code::ACCOUNT_NOT_FOUND, codes::FORBIDDEN))]
-async fn status_history(_: AdminOrService, State(state): State<Accounts>, Path(user_id): Path<AccountId>) -> Result<Json<Vec<StatusChangeOut>>> {
+async fn status_history(
+    _: AdminOrService,
+    State(state): State<Accounts>,
+    Path(user_id): Path<AccountId>,
+) -> Result<Json<Vec<StatusChangeOut>>> {
     let mut read = state.ctx.db.read().await?;
     let changes = service::history(&mut read, &user_id).await?;
     Ok(Json(changes.into_iter().map(StatusChangeOut::from).collect()))
@@ -137,7 +171,11 @@ async fn status_history(_: AdminOrService, State(state): State<Accounts>, Path(u
 
 /// Everything this service holds about a person.
 #[operation("account.export", errors(code::ACCOUNT_NOT_FOUND, codes::FORBIDDEN))]
-async fn export(caller: Caller, State(state): State<Accounts>, Path(user_id): Path<AccountId>) -> Result<Json<serde_json::Value>> {
+async fn export(
+    caller: Caller,
+    State(state): State<Accounts>,
+    Path(user_id): Path<AccountId>,
+) -> Result<Json<serde_json::Value>> {
     let mut read = state.ctx.db.read().await?;
     Ok(Json(service::export(&mut read, &caller, &user_id).await?))
 }
@@ -154,12 +192,18 @@ struct Erasure {
 }
 
 /// Deletes an account now, and erases its personal data after the grace period.
-#[operation("account.erase", errors(code::ACCOUNT_NOT_FOUND, code::LAST_SUPER_ADMIN, codes::FORBIDDEN))]
+#[operation(
+    "account.erase",
+    errors(code::ACCOUNT_NOT_FOUND, code::LAST_SUPER_ADMIN, codes::FORBIDDEN)
+)]
 async fn erase(caller: Caller, State(state): State<Accounts>, Path(user_id): Path<AccountId>) -> Result<Json<Erasure>> {
     let mut tx = state.ctx.db.begin().await?;
     let erase_at = service::schedule_erasure(&mut tx, &state.ctx, &state.settings, &caller, &user_id).await?;
     tx.commit().await?;
-    Ok(Json(Erasure { message: "Account deleted; its data will be erased", erase_at }))
+    Ok(Json(Erasure {
+        message: "Account deleted; its data will be erased",
+        erase_at,
+    }))
 }
 
 pub(super) fn add(routes: Routes<Accounts>) -> Routes<Accounts> {

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use polity_kernel::{Ctx, caller::Caller, db::{Conn, Cursor}};
+use polity_kernel::{
+    Ctx,
+    caller::Caller,
+    db::{Conn, Cursor},
+};
 
 use crate::account::{
     Error,
@@ -33,21 +37,42 @@ pub(in crate::account) async fn list(
     // One more than asked for tells whether there is more.
     let limit = size + 1;
     let cut = match cursor {
-        Some(cursor) => Cut::After { limit, cursor: Some(cursor) },
-        None => Cut::Page { limit, offset: (page - 1).saturating_mul(size) },
+        Some(cursor) => Cut::After {
+            limit,
+            cursor: Some(cursor),
+        },
+        None => Cut::Page {
+            limit,
+            offset: (page - 1).saturating_mul(size),
+        },
     };
     let mut accounts = store::list(conn, &wanted, &cut).await?;
     let size = usize::try_from(size).unwrap_or(0);
     let more = accounts.len() > size;
     accounts.truncate(size);
     let last = accounts.last().filter(|_| more);
-    let next = last.map(|last| Cursor { at: last.created_at, id: last.user_id.0.clone() });
-    Ok(Listed { accounts, total_count, next })
+    let next = last.map(|last| Cursor {
+        at: last.created_at,
+        id: last.user_id.0.clone(),
+    });
+    Ok(Listed {
+        accounts,
+        total_count,
+        next,
+    })
 }
 
 /// Accounts by a part of name or address.
-pub(in crate::account) async fn search(conn: &mut Conn, query: &str, limit: i64, inactive: bool) -> Result<Vec<Account>, Error> {
-    let wanted = Wanted { is_active: (!inactive).then_some(true), folded: Some(fold(query)) };
+pub(in crate::account) async fn search(
+    conn: &mut Conn,
+    query: &str,
+    limit: i64,
+    inactive: bool,
+) -> Result<Vec<Account>, Error> {
+    let wanted = Wanted {
+        is_active: (!inactive).then_some(true),
+        folded: Some(fold(query)),
+    };
     Ok(store::list(conn, &wanted, &Cut::After { limit, cursor: None }).await?)
 }
 
@@ -59,7 +84,9 @@ pub(in crate::account) async fn by_email(conn: &mut Conn, caller: &Caller, email
     if !all && !own {
         return Err(Error::Forbidden("You can only look up your own address"));
     }
-    let found = store::find_by_email(conn, &email).await?.filter(|account| account.is_active);
+    let found = store::find_by_email(conn, &email)
+        .await?
+        .filter(|account| account.is_active);
     // A token may carry an address that has meanwhile become somebody else's.
     let found = found.filter(|account| all || caller.user_id() == Some(account.user_id.0.as_str()));
     found.ok_or(Error::NotFound(email))
@@ -68,5 +95,10 @@ pub(in crate::account) async fn by_email(conn: &mut Conn, caller: &Caller, email
 /// How many accounts there are.
 pub(in crate::account) async fn stats(conn: &mut Conn, ctx: &Ctx) -> Result<(i64, i64, i64, i64), Error> {
     let now = ctx.clock.now();
-    Ok(store::stats(conn, now - Duration::from_hours(7 * 24), now - Duration::from_hours(30 * 24)).await?)
+    Ok(store::stats(
+        conn,
+        now - Duration::from_hours(7 * 24),
+        now - Duration::from_hours(30 * 24),
+    )
+    .await?)
 }

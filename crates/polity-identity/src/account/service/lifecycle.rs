@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
-use polity_kernel::{Ctx, caller::Caller, clock::Timestamp, db::{Conn, Db, Json, Tx}};
-use polity_ports::{Said, account::{UserDeleted, UserErased}};
+use polity_kernel::{
+    Ctx,
+    caller::Caller,
+    clock::Timestamp,
+    db::{Conn, Db, Json, Tx},
+};
+use polity_ports::{
+    Said,
+    account::{UserDeleted, UserErased},
+};
 use serde_json::{Value, json};
 
 use super::{Actor, check_self, keep_a_super_admin, lock_super_admins, locked, moderation::write_status};
@@ -49,7 +57,18 @@ async fn mark_deleted(tx: &mut Tx, ctx: &Ctx, account: &mut Account, reason: Opt
     account.updated_at = now;
     store::update(tx, account).await?;
     let (user_id, email) = (account.user_id.0.clone(), account.email.clone());
-    ctx.events.publish(tx, UserDeleted { user_id, email, reason, deleted_at: now }.event()).await?;
+    ctx.events
+        .publish(
+            tx,
+            UserDeleted {
+                user_id,
+                email,
+                reason,
+                deleted_at: now,
+            }
+            .event(),
+        )
+        .await?;
     Ok(())
 }
 
@@ -75,7 +94,12 @@ pub(in crate::account) async fn schedule_erasure(
 }
 
 /// Takes a deletion back, if it has not been erased yet.
-pub(in crate::account) async fn cancel_erasure(tx: &mut Tx, ctx: &Ctx, actor: &Actor, user_id: &AccountId) -> Result<Account, Error> {
+pub(in crate::account) async fn cancel_erasure(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    actor: &Actor,
+    user_id: &AccountId,
+) -> Result<Account, Error> {
     let mut account = locked(tx, user_id).await?;
     if account.deleted_at.is_none() {
         return Ok(account);
@@ -85,7 +109,15 @@ pub(in crate::account) async fn cancel_erasure(tx: &mut Tx, ctx: &Ctx, actor: &A
     let by = actor.caller.id.clone();
     let active = account.status == Status::Active;
     let status = account.status;
-    write_status(tx, ctx, &mut account, (active, status), Some("restored".to_owned()), &by).await?;
+    write_status(
+        tx,
+        ctx,
+        &mut account,
+        (active, status),
+        Some("restored".to_owned()),
+        &by,
+    )
+    .await?;
     Ok(account)
 }
 
@@ -124,14 +156,25 @@ async fn erase(tx: &mut Tx, ctx: &Ctx, mut account: Account) -> Result<(), Error
     store::update(tx, &account).await?;
     store::delete_belongings(tx, &account.user_id).await?;
     let user_id = account.user_id.0;
-    ctx.events.publish(tx, UserErased { user_id, erased_at: now }.event()).await?;
+    ctx.events
+        .publish(
+            tx,
+            UserErased {
+                user_id,
+                erased_at: now,
+            }
+            .event(),
+        )
+        .await?;
     Ok(())
 }
 
 /// Everything this service holds about a person.
 pub(in crate::account) async fn export(conn: &mut Conn, caller: &Caller, user_id: &AccountId) -> Result<Value, Error> {
     check_self(caller, user_id)?;
-    let account = store::find(conn, user_id).await?.ok_or_else(|| Error::NotFound(user_id.0.clone()))?;
+    let account = store::find(conn, user_id)
+        .await?
+        .ok_or_else(|| Error::NotFound(user_id.0.clone()))?;
     let changes = store::list_status_changes(conn, user_id).await?;
     let notes = store::list_notes(conn, user_id).await?;
     Ok(json!({

@@ -1,7 +1,15 @@
 //! What administrators do: the active flag, moderation, roles, notes.
 
-use polity_kernel::{Ctx, caller::Caller, db::{Conn, Json, Tx}, event::NewEvent};
-use polity_ports::{Said, account::{RoleAssigned, RoleRevoked, UserStatusChanged}};
+use polity_kernel::{
+    Ctx,
+    caller::Caller,
+    db::{Conn, Json, Tx},
+    event::NewEvent,
+};
+use polity_ports::{
+    Said,
+    account::{RoleAssigned, RoleRevoked, UserStatusChanged},
+};
 use serde_json::{Value, json};
 
 use super::{keep_a_super_admin, lock_super_admins, locked};
@@ -22,7 +30,11 @@ pub(in crate::account) struct Actor {
 impl Actor {
     /// The roles the token carries. Texts that are no roles any more count for nothing.
     fn roles(&self) -> Vec<AdminRole> {
-        self.caller.admin_roles.iter().filter_map(|role| role.parse().ok()).collect()
+        self.caller
+            .admin_roles
+            .iter()
+            .filter_map(|role| role.parse().ok())
+            .collect()
     }
 
     fn id(&self) -> &str {
@@ -30,7 +42,15 @@ impl Actor {
     }
 
     /// Says what an administrator did, before and after.
-    async fn audit(&self, tx: &mut Tx, ctx: &Ctx, action: &'static str, target: &AccountId, before: Value, after: Value) -> Result<(), Error> {
+    async fn audit(
+        &self,
+        tx: &mut Tx,
+        ctx: &Ctx,
+        action: &'static str,
+        target: &AccountId,
+        before: Value,
+        after: Value,
+    ) -> Result<(), Error> {
         let event = NewEvent {
             r#type: format!("account_service.admin.action.account.{action}").into(),
             source: "account_service".into(),
@@ -107,7 +127,9 @@ pub(in crate::account) async fn set_active(
     lock_super_admins(tx).await?;
     let mut account = locked(tx, user_id).await?;
     if is_active && account.status == Status::Banned && !actor.roles().contains(&AdminRole::SuperAdmin) {
-        return Err(Error::Forbidden("The account is banned; only a super_admin can lift that"));
+        return Err(Error::Forbidden(
+            "The account is banned; only a super_admin can lift that",
+        ));
     }
     let status = if is_active { Status::Active } else { account.status };
     if is_active {
@@ -117,7 +139,16 @@ pub(in crate::account) async fn set_active(
     let before = json!({ "is_active": account.is_active });
     write_status(tx, ctx, &mut account, (is_active, status), reason, actor.id()).await?;
     if actor.caller.is_admin() {
-        actor.audit(tx, ctx, "set_active", user_id, before, json!({ "is_active": is_active })).await?;
+        actor
+            .audit(
+                tx,
+                ctx,
+                "set_active",
+                user_id,
+                before,
+                json!({ "is_active": is_active }),
+            )
+            .await?;
     }
     Ok(())
 }
@@ -134,18 +165,30 @@ pub(in crate::account) async fn set_moderation(
     lock_super_admins(tx).await?;
     let roles = actor.roles();
     if !Status::Active.can(Status::Suspended, &roles) {
-        return Err(Error::Forbidden("A super_admin, support_admin or compliance_admin is required"));
+        return Err(Error::Forbidden(
+            "A super_admin, support_admin or compliance_admin is required",
+        ));
     }
     let mut account = locked(tx, user_id).await?;
     if !account.status.can(status, &roles) {
-        return Err(Error::Forbidden("Only a super_admin can lift a ban, and only to active"));
+        return Err(Error::Forbidden(
+            "Only a super_admin can lift a ban, and only to active",
+        ));
     }
     let before = json!({ "status": account.status, "is_active": account.is_active });
     if status == Status::Active {
         account.deleted_at = None;
         account.erase_at = None;
     }
-    write_status(tx, ctx, &mut account, (status == Status::Active, status), reason, actor.id()).await?;
+    write_status(
+        tx,
+        ctx,
+        &mut account,
+        (status == Status::Active, status),
+        reason,
+        actor.id(),
+    )
+    .await?;
     let after = json!({ "status": account.status, "is_active": account.is_active });
     actor.audit(tx, ctx, "set_status", user_id, before, after).await
 }
@@ -172,10 +215,19 @@ pub async fn assign_roles(
     let roles = AdminRole::parse_all(roles).map_err(Error::invalid_roles)?;
     let actor = match actor {
         RoleActor::Program => None,
-        RoleActor::Admin(caller, ip, user_agent) => Some(Actor { caller: caller.clone(), ip, user_agent }),
+        RoleActor::Admin(caller, ip, user_agent) => Some(Actor {
+            caller: caller.clone(),
+            ip,
+            user_agent,
+        }),
     };
-    if actor.as_ref().is_some_and(|actor| !actor.roles().contains(&AdminRole::SuperAdmin)) {
-        return Err(Error::Forbidden("only_super_admin_can_assign: platform roles are assigned by a super_admin"));
+    if actor
+        .as_ref()
+        .is_some_and(|actor| !actor.roles().contains(&AdminRole::SuperAdmin))
+    {
+        return Err(Error::Forbidden(
+            "only_super_admin_can_assign: platform roles are assigned by a super_admin",
+        ));
     }
     lock_super_admins(tx).await?;
     let mut account = locked(tx, user_id).await?;
@@ -184,14 +236,30 @@ pub async fn assign_roles(
         return Ok(account);
     }
     if !account.admin_roles.0.contains(&AdminRole::SuperAdmin) {
-        keep_a_super_admin(tx, &Account { admin_roles: Json(before.clone()), ..account.clone() }).await?;
+        keep_a_super_admin(
+            tx,
+            &Account {
+                admin_roles: Json(before.clone()),
+                ..account.clone()
+            },
+        )
+        .await?;
     }
     account.updated_at = ctx.clock.now();
     store::update(tx, &account).await?;
     let by = actor.as_ref().map_or("polity", |actor| actor.id()).to_owned();
     say_roles(tx, ctx, &account, &before, &by).await?;
     if let Some(actor) = actor {
-        actor.audit(tx, ctx, "set_roles", user_id, json!(before), json!(account.admin_roles.0)).await?;
+        actor
+            .audit(
+                tx,
+                ctx,
+                "set_roles",
+                user_id,
+                json!(before),
+                json!(account.admin_roles.0),
+            )
+            .await?;
     }
     Ok(account)
 }
@@ -248,19 +316,32 @@ pub(in crate::account) async fn add_note(
         created_at: ctx.clock.now(),
     };
     store::insert_note(tx, &note).await?;
-    actor.audit(tx, ctx, "add_note", user_id, Value::Null, json!({ "note_id": note.note_id })).await?;
+    actor
+        .audit(
+            tx,
+            ctx,
+            "add_note",
+            user_id,
+            Value::Null,
+            json!({ "note_id": note.note_id }),
+        )
+        .await?;
     Ok(note)
 }
 
 /// Everything an administrator sees of an account, inactive ones included.
 pub(in crate::account) async fn detail(conn: &mut Conn, user_id: &AccountId) -> Result<(Account, Vec<Note>), Error> {
-    let account = store::find(conn, user_id).await?.ok_or_else(|| Error::NotFound(user_id.0.clone()))?;
+    let account = store::find(conn, user_id)
+        .await?
+        .ok_or_else(|| Error::NotFound(user_id.0.clone()))?;
     let notes = store::list_notes(conn, user_id).await?;
     Ok((account, notes))
 }
 
 /// The changes of status of an account, newest first.
 pub(in crate::account) async fn history(conn: &mut Conn, user_id: &AccountId) -> Result<Vec<StatusChange>, Error> {
-    store::find(conn, user_id).await?.ok_or_else(|| Error::NotFound(user_id.0.clone()))?;
+    store::find(conn, user_id)
+        .await?
+        .ok_or_else(|| Error::NotFound(user_id.0.clone()))?;
     Ok(store::list_status_changes(conn, user_id).await?)
 }

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use polity_kernel::{Ctx, caller::Caller, clock, db::{Conn, Tx}, mail::{Mail, Priority}};
+use polity_kernel::{
+    Ctx,
+    caller::Caller,
+    clock,
+    db::{Conn, Tx},
+    mail::{Mail, Priority},
+};
 use polity_ports::{Said, account::UserProfileUpdated};
 
 use super::{check_self, locked_active};
@@ -18,7 +24,11 @@ use crate::{
 /// The profile of an account, for those who may see it.
 ///
 /// BR-STS-006: an inactive account is not found.
-pub(in crate::account) async fn profile(conn: &mut Conn, caller: &Caller, user_id: &AccountId) -> Result<Account, Error> {
+pub(in crate::account) async fn profile(
+    conn: &mut Conn,
+    caller: &Caller,
+    user_id: &AccountId,
+) -> Result<Account, Error> {
     check_self(caller, user_id)?;
     let found = store::find(conn, user_id).await?.filter(|account| account.is_active);
     found.ok_or_else(|| Error::NotFound(user_id.0.clone()))
@@ -50,7 +60,11 @@ pub(in crate::account) async fn update(
 ) -> Result<Account, Error> {
     check_self(caller, user_id)?;
     let mut account = locked_active(tx, user_id).await?;
-    if change.if_match.as_ref().is_some_and(|wanted| wanted != "*" && *wanted != version(&account)) {
+    if change
+        .if_match
+        .as_ref()
+        .is_some_and(|wanted| wanted != "*" && *wanted != version(&account))
+    {
         return Err(Error::Changed);
     }
     let mut changed = Vec::new();
@@ -70,7 +84,11 @@ pub(in crate::account) async fn update(
             changed.push("preferences".to_owned());
         }
     }
-    if let Some(email) = change.email.map(|email| fold_email(&email)).filter(|email| *email != account.email) {
+    if let Some(email) = change
+        .email
+        .map(|email| fold_email(&email))
+        .filter(|email| *email != account.email)
+    {
         check_free(tx, &email).await?;
         if settings.confirm_email_changes {
             ask_to_confirm(tx, ctx, user_id, email).await?;
@@ -151,14 +169,17 @@ async fn ask_to_confirm(tx: &mut Tx, ctx: &Ctx, user_id: &AccountId, email: Stri
     };
     let change = EmailChange {
         email,
-        code_hash: ctx.secrets.hash(CODE_PURPOSE, &format!("{user_id}\0{code}")).as_str().to_owned(),
+        code_hash: ctx
+            .secrets
+            .hash(CODE_PURPOSE, &format!("{user_id}\0{code}"))
+            .as_str()
+            .to_owned(),
         attempts: 0,
         expires_at: ctx.clock.now() + CODE_LIVES,
     };
     store::put_email_change(tx, user_id, &change).await?;
     Ok(post(tx, ctx, &mail).await?)
 }
-
 
 /// What came of a confirmation.
 pub(in crate::account) enum Confirmed {
@@ -178,11 +199,16 @@ pub(in crate::account) async fn confirm_email(
 ) -> Result<Confirmed, Error> {
     check_self(caller, user_id)?;
     let mut account = locked_active(tx, user_id).await?;
-    let waiting = store::find_email_change(tx, user_id).await?.ok_or(Error::InvalidConfirmation)?;
+    let waiting = store::find_email_change(tx, user_id)
+        .await?
+        .ok_or(Error::InvalidConfirmation)?;
     if ctx.clock.now() >= waiting.expires_at || waiting.attempts >= CODE_ATTEMPTS {
         return Err(Error::InvalidConfirmation);
     }
-    if !ctx.secrets.verify(CODE_PURPOSE, &format!("{user_id}\0{}", code.trim()), &waiting.code_hash) {
+    if !ctx
+        .secrets
+        .verify(CODE_PURPOSE, &format!("{user_id}\0{}", code.trim()), &waiting.code_hash)
+    {
         store::count_email_attempt(tx, user_id).await?;
         return Ok(Confirmed::No);
     }
@@ -202,7 +228,10 @@ pub(in crate::account) async fn set_preferences(
     user_id: &AccountId,
     preferences: Preferences,
 ) -> Result<(), Error> {
-    let change = Change { preferences: Some(preferences), ..Change::default() };
+    let change = Change {
+        preferences: Some(preferences),
+        ..Change::default()
+    };
     update(tx, ctx, settings, caller, user_id, change).await.map(drop)
 }
 

@@ -56,7 +56,10 @@ struct AdminVerification {
 async fn verify(admin: Guard<IsAdminToken>, State(auth): State<Auth>) -> Result<Json<AdminVerification>> {
     let user_id = crate::account::AccountId(admin.id.clone());
     let mut read = auth.ctx.db.read().await?;
-    let name = crate::account::claims(&mut read, &user_id).await.map_err(Error::from)?.map(|account| account.name);
+    let name = crate::account::claims(&mut read, &user_id)
+        .await
+        .map_err(Error::from)?
+        .map(|account| account.name);
     Ok(Json(AdminVerification {
         valid: true,
         user_id: user_id.0,
@@ -126,5 +129,7 @@ async fn bootstrap(
 }
 
 pub(super) fn add(routes: Routes<Auth>) -> Routes<Auth> {
-    routes.get("/api/v1/auth/admin/verify", verify()).post("/api/v1/auth/admin/bootstrap", bootstrap())
+    routes
+        .get("/api/v1/auth/admin/verify", verify())
+        .post("/api/v1/auth/admin/bootstrap", bootstrap())
 }

@@ -174,7 +174,12 @@ struct Mailbox {
 /// The newest mails of the development mailbox.
 #[operation("auth.dev_mailbox")]
 async fn dev_mailbox(_: Public, State(auth): State<Auth>) -> Result<Json<Mailbox>> {
-    let stored = auth.ctx.mail.list(50).await.map_err(|error| Problem::internal(&error))?;
+    let stored = auth
+        .ctx
+        .mail
+        .list(50)
+        .await
+        .map_err(|error| Problem::internal(&error))?;
     let mut mails: Vec<MailOut> = stored
         .into_iter()
         .map(|stored| MailOut {

@@ -49,7 +49,11 @@ struct RegisterOut {
 impl From<Registered> for RegisterOut {
     fn from(registered: Registered) -> Self {
         let Registered { id, expires_at } = registered;
-        Self { pending_registration_id: id, verification_required: true, expires_at }
+        Self {
+            pending_registration_id: id,
+            verification_required: true,
+            expires_at,
+        }
     }
 }
 
@@ -74,7 +78,9 @@ struct ResendIn {
 /// Mails a new code; the old one stops working. At most three times.
 #[operation("auth.register_resend", errors(code::REGISTRATION_ENDED))]
 async fn resend(_: Public, State(auth): State<Auth>, Json(body): Json<ResendIn>) -> Result<Json<RegisterOut>> {
-    Ok(Json(service::resend(&auth, &body.pending_registration_id).await?.into()))
+    Ok(Json(
+        service::resend(&auth, &body.pending_registration_id).await?.into(),
+    ))
 }
 
 /// The code of a registration.
@@ -123,11 +129,19 @@ async fn verify(
     let verified = service::verify(&auth, &body.pending_registration_id, &body.code, client(ip, agent)).await;
     let opened = match verified {
         Ok(Verified::Yes(opened)) => opened,
-        Ok(Verified::No(error)) => return Ok(Json(VerifyOut { error: Some(error), ..VerifyOut::default() })),
+        Ok(Verified::No(error)) => {
+            return Ok(Json(VerifyOut {
+                error: Some(error),
+                ..VerifyOut::default()
+            }));
+        }
         // EC-015: account is away; nothing was kept, and the code still works.
         Err(Error::Account(error)) => {
             tracing::error!(error = %error, "an account could not be made for a registration");
-            return Ok(Json(VerifyOut { error: Some("Account creation failed"), ..VerifyOut::default() }));
+            return Ok(Json(VerifyOut {
+                error: Some("Account creation failed"),
+                ..VerifyOut::default()
+            }));
         }
         Err(error) => return Err(error.into()),
     };

@@ -57,7 +57,9 @@ struct LoginOut {
 }
 
 fn body_token(auth: &Auth, opened: &Opened) -> Option<String> {
-    auth.settings.return_refresh_token_in_body.then(|| opened.refresh_token.clone())
+    auth.settings
+        .return_refresh_token_in_body
+        .then(|| opened.refresh_token.clone())
 }
 
 /// Signs in with a password.
@@ -65,7 +67,13 @@ fn body_token(auth: &Auth, opened: &Opened) -> Option<String> {
 /// The refresh token travels in a cookie. An unknown address and a wrong password answer the same.
 #[operation(
     "auth.login",
-    errors(code::INVALID_CREDENTIALS, code::ACCOUNT_DISABLED, code::PASSWORD_NOT_SET, codes::FORBIDDEN, codes::RATE_LIMITED)
+    errors(
+        code::INVALID_CREDENTIALS,
+        code::ACCOUNT_DISABLED,
+        code::PASSWORD_NOT_SET,
+        codes::FORBIDDEN,
+        codes::RATE_LIMITED
+    )
 )]
 async fn login(
     _: Public,
@@ -76,8 +84,15 @@ async fn login(
 ) -> Result<WithCookie<LoginOut>> {
     let password = Secret::from(body.password);
     let organization = body.organization_id.as_deref().filter(|id| !id.trim().is_empty());
-    let (opened, identity) =
-        service::login(&auth, Door::User, &body.email, &password, organization, client(ip, agent)).await?;
+    let (opened, identity) = service::login(
+        &auth,
+        Door::User,
+        &body.email,
+        &password,
+        organization,
+        client(ip, agent),
+    )
+    .await?;
     let cookie = auth.cookie(&opened.refresh_token, opened.refresh_expires_in)?;
     let body = LoginOut {
         success: true,
@@ -107,7 +122,12 @@ struct AdminLoginOut {
 /// For people with at least one platform role. The session is shorter, and its token opens the administration.
 #[operation(
     "auth.admin_login",
-    errors(code::INVALID_CREDENTIALS, code::ACCOUNT_DISABLED, code::NOT_AN_ADMIN, codes::RATE_LIMITED)
+    errors(
+        code::INVALID_CREDENTIALS,
+        code::ACCOUNT_DISABLED,
+        code::NOT_AN_ADMIN,
+        codes::RATE_LIMITED
+    )
 )]
 async fn admin_login(
     _: Public,
@@ -131,7 +151,10 @@ async fn admin_login(
         token_type: "Bearer",
         expires_in: opened.expires_in,
     };
-    Ok(WithCookie { body: AdminLoginOut { login, admin_roles }, cookie })
+    Ok(WithCookie {
+        body: AdminLoginOut { login, admin_roles },
+        cookie,
+    })
 }
 
 /// A refresh token, if it does not come in the cookie.
@@ -211,7 +234,10 @@ async fn logout(
     if cookie.is_some() {
         auth.check_origin(&headers.0)?;
     }
-    let bearer = headers.0.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = headers
+        .0
+        .get(http::header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     let claims = match bearer.and_then(|value| value.split_once(' ')) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => auth.verify(token.trim()).await?.ok(),
         _ => None,
@@ -219,7 +245,13 @@ async fn logout(
     let refresh = cookie.or(body.refresh_token);
     service::log_out(&auth, refresh.as_deref(), claims.as_ref()).await?;
     let cookie = auth.cookie("", 0)?;
-    Ok(WithCookie { body: Done { success: true, message: "Signed out" }, cookie })
+    Ok(WithCookie {
+        body: Done {
+            success: true,
+            message: "Signed out",
+        },
+        cookie,
+    })
 }
 
 /// A session.
@@ -251,9 +283,27 @@ struct SessionOut {
 
 impl SessionOut {
     fn new(session: Session, current: Option<&str>) -> Self {
-        let Session { id, scope, ip, user_agent, created_at, last_activity, expires_at, .. } = session;
+        let Session {
+            id,
+            scope,
+            ip,
+            user_agent,
+            created_at,
+            last_activity,
+            expires_at,
+            ..
+        } = session;
         let current = current == Some(id.as_str());
-        Self { session_id: id, current, scope, ip_address: ip, user_agent, created_at, last_activity, expires_at }
+        Self {
+            session_id: id,
+            current,
+            scope,
+            ip_address: ip,
+            user_agent,
+            created_at,
+            last_activity,
+            expires_at,
+        }
     }
 }
 
@@ -271,8 +321,14 @@ struct Sessions {
 async fn list_sessions(user: User, State(auth): State<Auth>) -> Result<Json<Sessions>> {
     let current = user.session_id.clone();
     let sessions = service::list_sessions(&auth, user.id()).await?;
-    let sessions: Vec<SessionOut> = sessions.into_iter().map(|one| SessionOut::new(one, current.as_deref())).collect();
-    Ok(Json(Sessions { total: sessions.len(), sessions }))
+    let sessions: Vec<SessionOut> = sessions
+        .into_iter()
+        .map(|one| SessionOut::new(one, current.as_deref()))
+        .collect();
+    Ok(Json(Sessions {
+        total: sessions.len(),
+        sessions,
+    }))
 }
 
 /// Ends all of one's own sessions, this one too.
@@ -313,7 +369,10 @@ where
     type Rejection = polity_kernel::http::Problem;
 
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Self::Rejection> {
-        let empty = request.headers().get(http::header::CONTENT_LENGTH).is_none_or(|length| length.as_bytes() == b"0");
+        let empty = request
+            .headers()
+            .get(http::header::CONTENT_LENGTH)
+            .is_none_or(|length| length.as_bytes() == b"0");
         if empty && !request.headers().contains_key(http::header::TRANSFER_ENCODING) {
             return Ok(Self(T::default()));
         }

@@ -54,7 +54,10 @@ struct SetupIn {
 async fn setup(_: Public, State(auth): State<Auth>, Form(body): Form<SetupIn>) -> Result<Page> {
     let password = Secret::from(body.password);
     service::setup(&auth, &body.token, &body.email, &password, &body.name).await?;
-    Ok(form("", Some("The administrator is created. Sign in through the API: POST /api/v1/auth/admin/login.")))
+    Ok(form(
+        "",
+        Some("The administrator is created. Sign in through the API: POST /api/v1/auth/admin/login."),
+    ))
 }
 
 /// A page without assets from elsewhere; its one style is admitted by a nonce.
@@ -69,7 +72,13 @@ impl IntoResponse for Page {
             "default-src 'none'; style-src 'nonce-{}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
             self.nonce
         );
-        ([(header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()), (header::CONTENT_SECURITY_POLICY, policy)], self.body)
+        (
+            [
+                (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+                (header::CONTENT_SECURITY_POLICY, policy),
+            ],
+            self.body,
+        )
             .into_response()
     }
 }
@@ -81,8 +90,14 @@ impl aide::OperationOutput for Page {
         _: &mut aide::generate::GenContext,
         _: &mut aide::openapi::Operation,
     ) -> Option<aide::openapi::Response> {
-        let content = [("text/html".to_owned(), aide::openapi::MediaType::default())].into_iter().collect();
-        Some(aide::openapi::Response { description: "The page".to_owned(), content, ..Default::default() })
+        let content = [("text/html".to_owned(), aide::openapi::MediaType::default())]
+            .into_iter()
+            .collect();
+        Some(aide::openapi::Response {
+            description: "The page".to_owned(),
+            content,
+            ..Default::default()
+        })
     }
 }
 
@@ -97,7 +112,10 @@ fn form(token: &str, done: Option<&str>) -> Page {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 /// A body as a form or as JSON.
@@ -111,7 +129,11 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default();
         if !kind.starts_with("application/x-www-form-urlencoded") {
             let Json(body) = Json::from_request(request, state).await?;
             return Ok(Self(body));

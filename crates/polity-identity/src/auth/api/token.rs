@@ -65,7 +65,10 @@ struct TokenVerification {
 
 impl TokenVerification {
     fn refused(error: impl Into<String>) -> Self {
-        Self { error: Some(error.into()), ..Self::default() }
+        Self {
+            error: Some(error.into()),
+            ..Self::default()
+        }
     }
 
     fn of(claims: Claims) -> Self {
@@ -90,11 +93,17 @@ impl TokenVerification {
 ///
 /// Always 200: `valid` says whether the token proves anything, `error` why not. Refresh and device tokens prove nothing here.
 #[operation("auth.verify_token")]
-async fn verify_token(_: Public, State(auth): State<Auth>, Json(body): Json<VerifyTokenIn>) -> Result<Json<TokenVerification>> {
+async fn verify_token(
+    _: Public,
+    State(auth): State<Auth>,
+    Json(body): Json<VerifyTokenIn>,
+) -> Result<Json<TokenVerification>> {
     if let Some(provider) = &body.provider
         && !["polity", "isa_user", "local"].contains(&provider.as_str())
     {
-        return Ok(Json(TokenVerification::refused(format!("Unsupported provider: {provider}"))));
+        return Ok(Json(TokenVerification::refused(format!(
+            "Unsupported provider: {provider}"
+        ))));
     }
     let verification = match auth.verify(&body.token).await? {
         Ok(claims) if claims.kind != TokenType::Access => TokenVerification::refused(Refused::Type.text()),
@@ -152,7 +161,10 @@ struct UserInfo {
 /// Whom a token belongs to. The token in the body is the credential.
 #[operation("auth.user_info", errors(code::INVALID_TOKEN))]
 async fn user_info(_: Public, State(auth): State<Auth>, Json(body): Json<UserInfoIn>) -> Result<Json<UserInfo>> {
-    let claims = auth.verify(&body.token).await?.map_err(|refused| Error::InvalidToken(refused.text()))?;
+    let claims = auth
+        .verify(&body.token)
+        .await?
+        .map_err(|refused| Error::InvalidToken(refused.text()))?;
     if claims.kind != TokenType::Access {
         return Err(Error::InvalidToken(Refused::Type.text()).into());
     }
@@ -178,8 +190,16 @@ fn compose(claims: Claims, account: Result<Option<account::Account>, account::Er
         roles.push("admin".to_owned());
     }
     let local_part = claims.email.as_deref().and_then(|email| email.split('@').next());
-    let preferred = claims.text("preferred_username").or(claims.text("username")).or(local_part).unwrap_or(&claims.sub);
-    let organization_id = claims.organization_id.as_deref().or(claims.text("org_id")).or(claims.text("tenant_id"));
+    let preferred = claims
+        .text("preferred_username")
+        .or(claims.text("username"))
+        .or(local_part)
+        .unwrap_or(&claims.sub);
+    let organization_id = claims
+        .organization_id
+        .as_deref()
+        .or(claims.text("org_id"))
+        .or(claims.text("tenant_id"));
     let organization_id = organization_id.map(str::to_owned);
     UserInfo {
         preferred_username: preferred.to_owned(),

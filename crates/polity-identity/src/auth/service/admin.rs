@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use polity_kernel::{
-    Ctx, Secret, TokenKind, TokenText,
-    db::Tx,
-};
+use polity_kernel::{Ctx, Secret, TokenKind, TokenText, db::Tx};
 use serde_json::json;
 
 use super::{Client, Opened, login::admin_opening, open};
@@ -53,7 +50,11 @@ async fn make_admin(tx: &mut Tx, ctx: &Ctx, email: &str, hash: &str, name: &str)
         identity
     };
     let user_id = AccountId(identity.user_id.clone());
-    let new = NewAccount { user_id: user_id.clone(), email: identity.email.clone(), name: identity.name.clone() };
+    let new = NewAccount {
+        user_id: user_id.clone(),
+        email: identity.email.clone(),
+        name: identity.name.clone(),
+    };
     account::ensure(tx, ctx, new).await?;
     let roles = [AdminRole::SuperAdmin.as_str().to_owned()];
     account::assign_roles(tx, ctx, RoleActor::Program, &user_id, &roles).await?;
@@ -78,7 +79,13 @@ pub async fn setup_token(ctx: &Ctx) -> Result<Option<Secret>, Error> {
 }
 
 /// Creates the first administrator with the set-up link.
-pub(in crate::auth) async fn setup(auth: &Auth, token: &str, email: &str, password: &Secret, name: &str) -> Result<String, Error> {
+pub(in crate::auth) async fn setup(
+    auth: &Auth,
+    token: &str,
+    email: &str,
+    password: &Secret,
+    name: &str,
+) -> Result<String, Error> {
     let ctx = &auth.ctx;
     if TokenText::parse(token).is_err() {
         return Err(Error::BootstrapClosed);
@@ -97,7 +104,12 @@ pub(in crate::auth) async fn setup(auth: &Auth, token: &str, email: &str, passwo
 }
 
 /// Makes a person the first administrator with the configured secret: once, and only while there is none.
-pub(in crate::auth) async fn bootstrap(auth: &Auth, user_id: &str, secret: &Secret, client: Client) -> Result<Opened, Error> {
+pub(in crate::auth) async fn bootstrap(
+    auth: &Auth,
+    user_id: &str,
+    secret: &Secret,
+    client: Client,
+) -> Result<Opened, Error> {
     let ctx = &auth.ctx;
     // `Secret` compares in constant time.
     if auth.settings.admin_bootstrap_secret.as_ref() != Some(secret) {
@@ -108,7 +120,9 @@ pub(in crate::auth) async fn bootstrap(auth: &Auth, user_id: &str, secret: &Secr
     if account::count_super_admins(&mut tx).await? > 0 {
         return Err(Error::BootstrapClosed);
     }
-    let Some(identity) = store::find_identity(&mut tx, user_id).await? else { return Err(Error::BootstrapClosed) };
+    let Some(identity) = store::find_identity(&mut tx, user_id).await? else {
+        return Err(Error::BootstrapClosed);
+    };
     let roles = [AdminRole::SuperAdmin.as_str().to_owned()];
     account::assign_roles(&mut tx, ctx, RoleActor::Program, &AccountId(user_id.to_owned()), &roles).await?;
     let opened = open(&mut tx, auth, admin_opening(&identity, json!(roles), client)).await?;

@@ -8,7 +8,12 @@ use super::revoke_sessions;
 use crate::auth::{Auth, Error, model::Scope, store};
 
 /// Takes over the active flag; an account that may not be used has no sessions.
-pub(in crate::auth) async fn follow_status(tx: &mut Tx, auth: &Auth, user_id: &str, is_active: bool) -> Result<(), Error> {
+pub(in crate::auth) async fn follow_status(
+    tx: &mut Tx,
+    auth: &Auth,
+    user_id: &str,
+    is_active: bool,
+) -> Result<(), Error> {
     store::set_active(tx, user_id, is_active, auth.ctx.clock.now()).await?;
     if !is_active {
         revoke_sessions(tx, auth, user_id, None, None, "disabled").await?;
@@ -17,11 +22,20 @@ pub(in crate::auth) async fn follow_status(tx: &mut Tx, auth: &Auth, user_id: &s
 }
 
 /// Takes over name and address.
-pub(in crate::auth) async fn follow_profile(tx: &mut Tx, auth: &Auth, user_id: &str, name: &str, email: &str) -> Result<(), Error> {
+pub(in crate::auth) async fn follow_profile(
+    tx: &mut Tx,
+    auth: &Auth,
+    user_id: &str,
+    name: &str,
+    email: &str,
+) -> Result<(), Error> {
     if !store::sync_profile(tx, user_id, name, email, auth.ctx.clock.now()).await?
         && store::find_identity(tx, user_id).await?.is_some()
     {
-        tracing::error!(user.id = user_id, "the address of an account is another identity's; the identity keeps its own");
+        tracing::error!(
+            user.id = user_id,
+            "the address of an account is another identity's; the identity keeps its own"
+        );
     }
     Ok(())
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use polity_kernel::{Secret, db::Tx};
-use polity_ports::{Said, auth::{UserLoggedIn, UserLoggedOut}};
+use polity_ports::{
+    Said,
+    auth::{UserLoggedIn, UserLoggedOut},
+};
 use serde_json::json;
 
 use super::{Client, Opened, Opening, open};
@@ -43,7 +46,10 @@ pub(in crate::auth) async fn login(
     let subject = ctx.secrets.hash(PURPOSE, &email).as_str().to_owned();
     let (found, locked_until) = {
         let mut read = ctx.db.read().await?;
-        (store::find_identity_by_email(&mut read, &email).await?, store::locked_until(&mut read, &subject).await?)
+        (
+            store::find_identity_by_email(&mut read, &email).await?,
+            store::locked_until(&mut read, &subject).await?,
+        )
     };
     let stored = found.as_ref().and_then(|identity| identity.password_hash.as_deref());
     let right = ctx.passwords.verify(password, stored).await?;
@@ -124,7 +130,11 @@ pub(super) fn user_opening<'a>(identity: &'a Identity, method: &str, client: Cli
 pub(super) fn admin_opening(identity: &Identity, roles: serde_json::Value, client: Client) -> Opening<'_> {
     let mut opening = user_opening(identity, "admin", client);
     opening.metadata.insert("admin_roles".to_owned(), roles);
-    Opening { scope: Scope::Admin, permissions: vec!["auth.admin".to_owned()], ..opening }
+    Opening {
+        scope: Scope::Admin,
+        permissions: vec!["auth.admin".to_owned()],
+        ..opening
+    }
 }
 
 pub(super) async fn say_logged_in(tx: &mut Tx, auth: &Auth, opened: &Opened) -> Result<(), Error> {
@@ -145,8 +155,15 @@ pub(super) async fn say_logged_in(tx: &mut Tx, auth: &Auth, opened: &Opened) -> 
 }
 
 pub(super) async fn say_logged_out(tx: &mut Tx, auth: &Auth, user_id: &str) -> Result<(), Error> {
-    let email = store::find_identity(tx, user_id).await?.map(|identity| identity.email).unwrap_or_default();
-    let event = UserLoggedOut { user_id: user_id.to_owned(), email, timestamp: auth.ctx.clock.now() };
+    let email = store::find_identity(tx, user_id)
+        .await?
+        .map(|identity| identity.email)
+        .unwrap_or_default();
+    let event = UserLoggedOut {
+        user_id: user_id.to_owned(),
+        email,
+        timestamp: auth.ctx.clock.now(),
+    };
     auth.ctx.events.publish(tx, event.event()).await?;
     Ok(())
 }

@@ -48,8 +48,12 @@ pub(in crate::auth) async fn request_reset(auth: &Auth, email: &str) -> Result<(
     let hash = ctx.secrets.hash(PURPOSE, token.expose()).as_str().to_owned();
     let email = fold_email(email);
     let mut tx = ctx.db.begin().await?;
-    let found = store::find_identity_by_email(&mut tx, &email).await?.filter(|identity| identity.is_active);
-    let Some(identity) = found else { return Ok(tx.rollback().await?) };
+    let found = store::find_identity_by_email(&mut tx, &email)
+        .await?
+        .filter(|identity| identity.is_active);
+    let Some(identity) = found else {
+        return Ok(tx.rollback().await?);
+    };
     store::put_reset(&mut tx, &hash, &identity.user_id, ctx.clock.now() + LIVES).await?;
     let mail = Mail {
         to: identity.email,
@@ -79,7 +83,9 @@ pub(in crate::auth) async fn confirm_reset(auth: &Auth, token: &str, new: &Secre
     let token_hash = ctx.secrets.hash(PURPOSE, token).as_str().to_owned();
     let now = ctx.clock.now();
     let mut tx = ctx.db.begin().await?;
-    let Some(user_id) = store::take_reset(&mut tx, &token_hash, now).await? else { return Err(invalid) };
+    let Some(user_id) = store::take_reset(&mut tx, &token_hash, now).await? else {
+        return Err(invalid);
+    };
     store::set_password(&mut tx, &user_id, &hash, now).await?;
     revoke_sessions(&mut tx, auth, &user_id, None, None, "password_changed").await?;
     Ok(tx.commit().await?)

@@ -26,8 +26,11 @@ const LIVES: Duration = Duration::from_mins(10);
 /// What keeps hashes of codes apart from others.
 const PURPOSE: &str = "auth.registration_code";
 /// Where development keeps the code in a form that can be read.
-pub(in crate::auth) const DEV_CODES: SealedColumn =
-    SealedColumn { table: "pending_registration", id: "id", column: "dev_code" };
+pub(in crate::auth) const DEV_CODES: SealedColumn = SealedColumn {
+    table: "pending_registration",
+    id: "id",
+    column: "dev_code",
+};
 
 /// What a registration answers.
 pub(in crate::auth) struct Registered {
@@ -36,13 +39,20 @@ pub(in crate::auth) struct Registered {
 }
 
 /// Begins a registration.
-pub(in crate::auth) async fn register(auth: &Auth, email: &str, password: &Secret, name: Option<&str>) -> Result<Registered, Error> {
+pub(in crate::auth) async fn register(
+    auth: &Auth,
+    email: &str,
+    password: &Secret,
+    name: Option<&str>,
+) -> Result<Registered, Error> {
     let ctx = &auth.ctx;
     let email = fold_email(email);
     // Hashed before anything is known about the address, so that the work is the same.
     let password_hash = ctx.passwords.hash(password).await?;
     let name = name.map(str::trim).filter(|name| !name.is_empty());
-    let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default()).to_owned();
+    let name = name
+        .unwrap_or_else(|| email.split('@').next().unwrap_or_default())
+        .to_owned();
     let id = ctx.ids.new_id("");
     let code = random_code(6);
     let expires_at = ctx.clock.now() + LIVES;
@@ -64,15 +74,26 @@ pub(in crate::auth) async fn register(auth: &Auth, email: &str, password: &Secre
     store::put_pending(&mut tx, &pending).await?;
     post(&mut tx, ctx, &letter(&pending, &code)).await?;
     tx.commit().await?;
-    Ok(Registered { id: pending.id, expires_at })
+    Ok(Registered {
+        id: pending.id,
+        expires_at,
+    })
 }
 
 fn hash(auth: &Auth, id: &str, code: &str) -> String {
-    auth.ctx.secrets.hash(PURPOSE, &format!("{id}\0{code}")).as_str().to_owned()
+    auth.ctx
+        .secrets
+        .hash(PURPOSE, &format!("{id}\0{code}"))
+        .as_str()
+        .to_owned()
 }
 
 fn dev_code(auth: &Auth, id: &str, code: &str) -> Option<polity_kernel::secret::Sealed> {
-    auth.ctx.core.environment.is_development().then(|| auth.ctx.secrets.seal(DEV_CODES, id, code.as_bytes()))
+    auth.ctx
+        .core
+        .environment
+        .is_development()
+        .then(|| auth.ctx.secrets.seal(DEV_CODES, id, code.as_bytes()))
 }
 
 /// The mail with the code; to a known address, one that says so, to its owner alone.
@@ -91,7 +112,12 @@ fn letter(pending: &Pending, code: &str) -> Mail {
     };
     Mail {
         to: pending.email.clone(),
-        subject: if pending.known { "You already have an account" } else { "Your verification code" }.to_owned(),
+        subject: if pending.known {
+            "You already have an account"
+        } else {
+            "Your verification code"
+        }
+        .to_owned(),
         text,
         html: None,
         category: "user_registration".to_owned(),
@@ -105,7 +131,9 @@ pub(in crate::auth) async fn resend(auth: &Auth, id: &str) -> Result<Registered,
     let ctx = &auth.ctx;
     let mut tx = ctx.db.begin().await?;
     tx.lock("auth.pending", id).await?;
-    let pending = store::find_pending(&mut tx, id).await?.ok_or(Error::RegistrationEnded)?;
+    let pending = store::find_pending(&mut tx, id)
+        .await?
+        .ok_or(Error::RegistrationEnded)?;
     if ctx.clock.now() >= pending.expires_at || pending.resends >= CODE_RESENDS || pending.attempts >= CODE_ATTEMPTS {
         return Err(Error::RegistrationEnded);
     }
@@ -120,7 +148,10 @@ pub(in crate::auth) async fn resend(auth: &Auth, id: &str) -> Result<Registered,
     store::put_pending(&mut tx, &fresh).await?;
     post(&mut tx, ctx, &letter(&fresh, &code)).await?;
     tx.commit().await?;
-    Ok(Registered { id: fresh.id, expires_at: fresh.expires_at })
+    Ok(Registered {
+        id: fresh.id,
+        expires_at: fresh.expires_at,
+    })
 }
 
 /// What came of a verification; the texts are the contract's.
@@ -147,7 +178,9 @@ pub(in crate::auth) async fn verify(auth: &Auth, id: &str, code: &str, client: C
     if pending.attempts >= CODE_ATTEMPTS {
         return Ok(Verified::No("Verification expired"));
     }
-    let right = ctx.secrets.verify(PURPOSE, &format!("{id}\0{}", code.trim()), &pending.code_hash);
+    let right = ctx
+        .secrets
+        .verify(PURPOSE, &format!("{id}\0{}", code.trim()), &pending.code_hash);
     if !right || pending.known {
         // The attempt counts even though the answer is no.
         store::count_attempt(&mut tx, id).await?;
@@ -164,15 +197,22 @@ pub(in crate::auth) async fn verify(auth: &Auth, id: &str, code: &str, client: C
     if !store::insert_identity(&mut tx, &identity, true, ctx.clock.now()).await? {
         return Ok(Verified::No("Account creation failed"));
     }
-    let new = NewAccount { user_id: AccountId(identity.user_id.clone()), email: identity.email.clone(), name: identity.name.clone() };
+    let new = NewAccount {
+        user_id: AccountId(identity.user_id.clone()),
+        email: identity.email.clone(),
+        name: identity.name.clone(),
+    };
     match account::ensure(&mut tx, ctx, new).await {
         Ok(_) => {}
         Err(account::Error::EmailTaken(_)) => return Ok(Verified::No("Account creation failed")),
         Err(error) => return Err(error.into()),
     }
     store::delete_pending(&mut tx, id).await?;
-    let registered =
-        UserRegistered { user_id: identity.user_id.clone(), email: identity.email.clone(), timestamp: ctx.clock.now() };
+    let registered = UserRegistered {
+        user_id: identity.user_id.clone(),
+        email: identity.email.clone(),
+        timestamp: ctx.clock.now(),
+    };
     ctx.events.publish(&mut tx, registered.event()).await?;
     let opened = open(&mut tx, auth, user_opening(&identity, "registration", client)).await?;
     super::login::say_logged_in(&mut tx, auth, &opened).await?;

@@ -7,7 +7,10 @@ use polity_kernel::{
     db::{Json, Tx},
     secret::SealedColumn,
 };
-use polity_ports::{Said, auth::{TokenRefreshed, TokenRevoked}};
+use polity_ports::{
+    Said,
+    auth::{TokenRefreshed, TokenRevoked},
+};
 use serde_json::json;
 
 use crate::{
@@ -20,8 +23,11 @@ use crate::{
 };
 
 /// Where successors wait for their grace to end.
-pub(in crate::auth) const SUCCESSORS: SealedColumn =
-    SealedColumn { table: "refresh_token", id: "hash", column: "successor" };
+pub(in crate::auth) const SUCCESSORS: SealedColumn = SealedColumn {
+    table: "refresh_token",
+    id: "hash",
+    column: "successor",
+};
 /// What keeps hashes of refresh tokens apart from others.
 const PURPOSE: &str = "auth.refresh_token";
 
@@ -55,7 +61,11 @@ pub(in crate::auth) struct Opening<'a> {
 
 impl Auth {
     fn refresh_ttl(&self, scope: Scope) -> Duration {
-        let seconds = if scope == Scope::Admin { self.settings.admin_refresh_ttl } else { self.settings.refresh_ttl };
+        let seconds = if scope == Scope::Admin {
+            self.settings.admin_refresh_ttl
+        } else {
+            self.settings.refresh_ttl
+        };
         Duration::from_secs(u64::from(seconds))
     }
 }
@@ -125,7 +135,9 @@ pub(in crate::auth) async fn refresh(auth: &Auth, text: &str) -> Result<Opened, 
     let hash = auth.ctx.secrets.hash(PURPOSE, text).as_str().to_owned();
     let mut tx = auth.ctx.db.begin().await?;
     let known = store::session::find_token(&mut tx, &hash).await?;
-    let Some(known) = known else { return Err(Error::InvalidToken("Invalid refresh token")) };
+    let Some(known) = known else {
+        return Err(Error::InvalidToken("Invalid refresh token"));
+    };
     tx.lock("auth.session", &known.session_id).await?;
     let done = exchange(&mut tx, auth, &hash).await?;
     tx.commit().await?;
@@ -138,7 +150,9 @@ pub(in crate::auth) async fn refresh(auth: &Auth, text: &str) -> Result<Opened, 
 async fn exchange(tx: &mut Tx, auth: &Auth, hash: &str) -> Result<Refreshed, Error> {
     let now = auth.ctx.clock.now();
     let refused = |text| Ok(Refreshed::No(Error::InvalidToken(text)));
-    let Some(token) = store::session::find_token(tx, hash).await? else { return refused("Invalid refresh token") };
+    let Some(token) = store::session::find_token(tx, hash).await? else {
+        return refused("Invalid refresh token");
+    };
     let Some(mut session) = store::session::find(tx, &token.session_id).await? else {
         return refused("Invalid refresh token");
     };
@@ -186,8 +200,16 @@ async fn still_welcome(tx: &mut Tx, session: &mut Session) -> Result<Option<Stri
     let Some(account) = account else {
         // A pair that was minted for somebody without an account here.
         let identity = store::find_identity(tx, &session.user_id).await?;
-        let minted = session.metadata.0.get("email").and_then(|email| email.as_str()).map(str::to_owned);
-        return Ok(identity.filter(|identity| identity.is_active).map(|identity| identity.email).or(minted));
+        let minted = session
+            .metadata
+            .0
+            .get("email")
+            .and_then(|email| email.as_str())
+            .map(str::to_owned);
+        return Ok(identity
+            .filter(|identity| identity.is_active)
+            .map(|identity| identity.email)
+            .or(minted));
     };
     if !account.is_active {
         return Ok(None);
@@ -196,7 +218,10 @@ async fn still_welcome(tx: &mut Tx, session: &mut Session) -> Result<Option<Stri
         if account.admin_roles.0.is_empty() {
             return Ok(None);
         }
-        session.metadata.0.insert("admin_roles".to_owned(), json!(account.admin_roles.0));
+        session
+            .metadata
+            .0
+            .insert("admin_roles".to_owned(), json!(account.admin_roles.0));
     }
 
     Ok(Some(account.email))
@@ -252,14 +277,18 @@ pub(in crate::auth) async fn log_out(auth: &Auth, refresh: Option<&str>, claims:
     let by_refresh = match refresh.filter(|text| TokenText::parse(text).is_ok()) {
         Some(text) => {
             let hash = auth.ctx.secrets.hash(PURPOSE, text).as_str().to_owned();
-            store::session::find_token(&mut tx, &hash).await?.map(|token| token.session_id)
+            store::session::find_token(&mut tx, &hash)
+                .await?
+                .map(|token| token.session_id)
         }
         None => None,
     };
     let by_access = claims.and_then(|claims| claims.sid.clone());
     for id in [by_refresh, by_access].into_iter().flatten() {
         tx.lock("auth.session", &id).await?;
-        let Some(session) = store::session::find(&mut tx, &id).await? else { continue };
+        let Some(session) = store::session::find(&mut tx, &id).await? else {
+            continue;
+        };
         if session.invalidated_at.is_none() {
             revoke(&mut tx, auth, &session.user_id, &id, "logout").await?;
             super::login::say_logged_out(&mut tx, auth, &session.user_id).await?;

@@ -31,7 +31,10 @@ pub(crate) async fn list(conn: &mut Conn, replaced_after: DateTime<Utc>) -> Resu
 
 /// Inserts a key that replaces all before it.
 pub(crate) async fn insert(tx: &mut Tx, key: &SigningKeyRow, now: DateTime<Utc>) -> Result<()> {
-    tx.sql("update signing_key set replaced_at = $1 where replaced_at is null").bind(&now).execute().await?;
+    tx.sql("update signing_key set replaced_at = $1 where replaced_at is null")
+        .bind(&now)
+        .execute()
+        .await?;
     tx.sql("insert into signing_key (kid, sealed, public_key, created_at) values ($1, $2, $3, $4)")
         .bind(&key.kid)
         .bind(&key.sealed)

@@ -127,7 +127,10 @@ pub(crate) async fn revoke(tx: &mut Tx, id: &str, at: DateTime<Utc>, expires_at:
 
 /// Revocations since a moment.
 pub(crate) async fn revoked_since(conn: &mut Conn, at: DateTime<Utc>) -> Result<Vec<(String, DateTime<Utc>)>> {
-    conn.sql("select session_id, expires_at from revocation where at >= $1").bind(&at).all().await
+    conn.sql("select session_id, expires_at from revocation where at >= $1")
+        .bind(&at)
+        .all()
+        .await
 }
 
 pub(crate) async fn insert_token(tx: &mut Tx, token: &RefreshToken, now: DateTime<Utc>) -> Result<()> {

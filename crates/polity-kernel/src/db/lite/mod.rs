@@ -10,7 +10,10 @@ pub(super) use writer::LiteTx;
 
 use rusqlite::{Connection, ToSql};
 
-use super::{Param, Record, Result, row::{Columns, Row}};
+use super::{
+    Param, Record, Result,
+    row::{Columns, Row},
+};
 
 /// Runs a query inline and collects its records.
 fn fetch<T: Record>(conn: &Connection, sql: &str, params: &[Param<'_>]) -> Result<Vec<T>> {

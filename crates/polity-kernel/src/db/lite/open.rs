@@ -88,7 +88,11 @@ impl Checkpoints {
         let run = move || {
             while receiver.recv().is_ok() {
                 let large = std::fs::metadata(&log).is_ok_and(|meta| meta.len() > LOG_LIMIT);
-                let sql = if large { "pragma wal_checkpoint(restart)" } else { "pragma wal_checkpoint(passive)" };
+                let sql = if large {
+                    "pragma wal_checkpoint(restart)"
+                } else {
+                    "pragma wal_checkpoint(passive)"
+                };
                 if let Err(error) = conn.query_row(sql, [], |_| Ok(())) {
                     tracing::warn!(db.error = %error, "a checkpoint failed; the log keeps growing until one succeeds");
                 }
@@ -112,7 +116,9 @@ impl Lite {
     pub(crate) fn backup(path: &Path, to: &Path) -> Result<()> {
         let conn = connect_read_only(path)?;
         conn.execute_batch("pragma query_only = off")?;
-        let target = to.to_str().ok_or_else(|| crate::db::Error::Unavailable("the path of a backup must be UTF-8".into()))?;
+        let target = to
+            .to_str()
+            .ok_or_else(|| crate::db::Error::Unavailable("the path of a backup must be UTF-8".into()))?;
         conn.execute("vacuum into ?1", [target])?;
         std::fs::File::open(to)
             .and_then(|file| file.sync_all())

@@ -56,7 +56,11 @@ impl Limit {
 
 impl Readers {
     pub(super) fn new(path: PathBuf, count: usize) -> Self {
-        Self { path, idle: Arc::default(), places: Arc::new(Semaphore::new(count)) }
+        Self {
+            path,
+            idle: Arc::default(),
+            places: Arc::new(Semaphore::new(count)),
+        }
     }
 
     /// A connection of one's own until it is dropped.
@@ -70,14 +74,21 @@ impl Readers {
             Some(reader) => reader,
             None => Reader::open(&self.path)?,
         };
-        Ok(LiteRead(Some(Lent { reader: Some(reader), idle: Arc::clone(&self.idle), _place: place })))
+        Ok(LiteRead(Some(Lent {
+            reader: Some(reader),
+            idle: Arc::clone(&self.idle),
+            _place: place,
+        })))
     }
 }
 
 impl Reader {
     fn open(path: &std::path::Path) -> Result<Self> {
         let conn = connect_read_only(path)?;
-        let limit = Arc::new(Limit { base: Instant::now(), at: AtomicI64::new(Limit::NONE) });
+        let limit = Arc::new(Limit {
+            base: Instant::now(),
+            at: AtomicI64::new(Limit::NONE),
+        });
         let watched = Arc::clone(&limit);
         conn.progress_handler(STEP, Some(move || watched.reached()));
         Ok(Self { conn, limit })
@@ -109,7 +120,10 @@ impl LiteRead {
     {
         if !long {
             let reader = self.reader()?;
-            reader.limit.at.store(reader.limit.elapsed() + INLINE_MICROS, Ordering::Relaxed);
+            reader
+                .limit
+                .at
+                .store(reader.limit.elapsed() + INLINE_MICROS, Ordering::Relaxed);
             match super::fetch(&reader.conn, sql, &params) {
                 Err(Error::Sql(text)) if text == "interrupted" => {}
                 done => return done,
@@ -144,7 +158,11 @@ impl LiteRead {
 
     /// Whether SQLite can prepare the statement.
     pub(crate) fn prepare(&self, sql: &str) -> Result<()> {
-        self.reader()?.conn.prepare(sql).map(|_| ()).map_err(|error| Error::Sql(format!("{error}: {sql}")))
+        self.reader()?
+            .conn
+            .prepare(sql)
+            .map(|_| ())
+            .map_err(|error| Error::Sql(format!("{error}: {sql}")))
     }
 
     fn reader(&self) -> Result<&Reader> {

@@ -63,7 +63,14 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(super) fn start(conn: Connection, checkpoints: Checkpoints, settings: &LiteSettings) -> Arc<Self> {
-        let pen = Pen { conn, open: false, since: Instant::now(), batch: Vec::new(), commits: 0, checkpoints };
+        let pen = Pen {
+            conn,
+            open: false,
+            since: Instant::now(),
+            batch: Vec::new(),
+            commits: 0,
+            checkpoints,
+        };
         let writer = Arc::new(Self {
             pen: Arc::new(tokio::sync::Mutex::new(pen)),
             queued: AtomicUsize::new(0),
@@ -91,7 +98,12 @@ impl Writer {
             return Err(error);
         }
         let slot = Mutex::new(Slot::Open { pen, failed: false });
-        let tx = Arc::new(LiteTx { slot, writer: Arc::clone(self), place, begun: Instant::now() });
+        let tx = Arc::new(LiteTx {
+            slot,
+            writer: Arc::clone(self),
+            place,
+            begun: Instant::now(),
+        });
         *lock(&self.holder) = Arc::downgrade(&tx);
         Ok(tx)
     }
@@ -196,7 +208,11 @@ impl Pen {
     fn fail_batch(&mut self, error: &Error) {
         self.open = false;
         for waiting in self.batch.drain(..) {
-            drop(waiting.done.send(Err(Error::Full(format!("the commit of the batch failed: {error}")))));
+            drop(
+                waiting
+                    .done
+                    .send(Err(Error::Full(format!("the commit of the batch failed: {error}")))),
+            );
         }
     }
 
@@ -268,7 +284,8 @@ impl LiteTx {
     /// Releases the savepoint and waits until it is on disk.
     pub(crate) async fn commit(&self, hooks: Hooks) -> Result<()> {
         let done = self.release(hooks)?;
-        done.await.unwrap_or_else(|_| Err(Error::Unavailable("the database was closed during a commit".into())))
+        done.await
+            .unwrap_or_else(|_| Err(Error::Unavailable("the database was closed during a commit".into())))
     }
 
     fn release(&self, hooks: Hooks) -> Result<oneshot::Receiver<Result<()>>> {
@@ -304,14 +321,20 @@ impl LiteTx {
         if !matches!(*slot, Slot::Open { .. }) {
             return false;
         }
-        let Slot::Open { mut pen, .. } = std::mem::replace(&mut *slot, state) else { return false };
+        let Slot::Open { mut pen, .. } = std::mem::replace(&mut *slot, state) else {
+            return false;
+        };
         pen.rollback_savepoint();
         self.writer.hand_on(pen);
         true
     }
 
     fn closed(&self, slot: &Slot) -> Error {
-        if matches!(slot, Slot::Expired) { Error::Expired(self.place) } else { Error::Aborted }
+        if matches!(slot, Slot::Expired) {
+            Error::Expired(self.place)
+        } else {
+            Error::Aborted
+        }
     }
 }
 
