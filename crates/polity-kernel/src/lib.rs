@@ -11,6 +11,7 @@ extern crate self as polity_kernel;
 mod backoff;
 pub mod caller;
 pub mod clock;
+pub mod compose;
 pub mod config;
 mod ctx;
 pub mod db;

@@ -7,6 +7,7 @@ use polity_kernel::{
     Ctx, Parts,
     caller::CallerSettings,
     clock::Clock,
+    compose,
     config::{Config, ConfigError, Core, Environment},
     db::{DatabaseSettings, Db},
     event::{self, Events},
@@ -19,7 +20,7 @@ use polity_kernel::{
     outbound::{Outbound, OutboundSettings},
     password::Passwords,
     secret::{SealedColumn, Secrets},
-    service::{self, Mounted},
+    service::Mounted,
 };
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -107,7 +108,7 @@ impl Program {
         let keyring = folder::keyring_path(keys.keyring.as_ref(), &core.data_dir);
         let ring = folder::keyring(&keyring, core.environment, &clock)?;
         let db = Db::open(&database, &core.data_dir)?;
-        db.migrate(&service::migrations(SERVICES)).await?;
+        db.migrate(&compose::migrations(SERVICES)).await?;
         let secrets = Secrets::open(ring, &db, &clock).await?;
         let ctx = Ctx::new(Parts {
             http: config.section::<HttpSettings>("http")?,
@@ -130,7 +131,7 @@ impl Program {
             secrets,
         });
         let mounted = services::mount(&ctx, &ctx.core.services).await?;
-        let router = service::compose(&ctx, &mounted)?;
+        let router = compose::compose(&ctx, &mounted)?;
         Ok(Self {
             ctx,
             router,
@@ -166,7 +167,7 @@ impl Program {
     /// Every sealed column of the program.
     #[must_use]
     pub fn sealed_columns() -> Vec<SealedColumn> {
-        service::sealed_columns(SERVICES)
+        compose::sealed_columns(SERVICES)
     }
 
     /// Whether the process has that role.

@@ -8,7 +8,7 @@ mod serve;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use polity_kernel::{clock::Clock, db::Db, service};
+use polity_kernel::{clock::Clock, compose, db::Db};
 
 use crate::{BootError, Request, SERVICES, describe, doctor, folder, settings};
 
@@ -121,7 +121,7 @@ async fn run(cli: Cli) -> Result<ExitCode, BootError> {
             let core = config.core()?;
             folder::create(&core.data_dir)?;
             let db = Db::open(&config.section("database")?, &core.data_dir)?;
-            let count = db.migrate(&service::migrations(SERVICES)).await?;
+            let count = db.migrate(&compose::migrations(SERVICES)).await?;
             println!("{count} migrations applied; the tables are up to date");
         }
         Some(Command::Admin(admin)) => ask::admin(config, admin).await?,

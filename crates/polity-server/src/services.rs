@@ -5,6 +5,7 @@ use polity_identity::{account, auth};
 use polity_kernel::{
     Ctx,
     caller::CallerSettings,
+    compose,
     config::Section,
     db::DatabaseSettings,
     event::EventSettings,
@@ -14,7 +15,7 @@ use polity_kernel::{
     observe::LogSettings,
     outbound::OutboundSettings,
     password::PasswordSettings,
-    service::{self, Mounted, Service},
+    service::{Mounted, Service},
 };
 
 use crate::{BootError, settings::KeySettings};
@@ -46,7 +47,7 @@ pub fn sections() -> Vec<Section> {
 /// # Errors
 /// A sentence that names an operation without a requirement, or one that is there twice.
 pub fn describe() -> Result<(OpenApi, Vec<Described>), String> {
-    service::openapi(SERVICES)
+    compose::openapi(SERVICES)
 }
 
 /// Every service with its state; `wanted` narrows it down by name, empty means all.

@@ -8,9 +8,9 @@ use serde_json::json;
 use super::*;
 use crate::{
     clock::Clock,
+    compose::MIGRATIONS,
     db::{Db, Tx},
     id::Ids,
-    service::MIGRATIONS,
     testing::Fresh,
 };
 

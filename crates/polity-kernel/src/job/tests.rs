@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::*;
-use crate::{clock::Clock, db::Db, id::Ids, service::MIGRATIONS, testing::Fresh};
+use crate::{clock::Clock, compose::MIGRATIONS, db::Db, id::Ids, testing::Fresh};
 
 /// Counts its runs; fails as the payload says.
 #[derive(Default)]

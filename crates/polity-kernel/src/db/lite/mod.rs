@@ -1,10 +1,12 @@
 //! SQLite: one writer connection with group commit, a pool of read-only connections, checkpoints on a thread of their own.
 
+mod connect;
 mod open;
 mod reader;
 mod writer;
 
-pub(super) use open::{Lite, LiteSettings};
+pub(super) use connect::LiteSettings;
+pub(super) use open::Lite;
 pub(super) use reader::LiteRead;
 pub(super) use writer::LiteTx;
 

@@ -1,30 +1,13 @@
-//! Opening the file, and the thread that moves the log into it.
+//! Opening the file, and copying it while it is in use.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, mpsc},
-    time::Duration,
+use std::{path::Path, sync::Arc};
+
+use super::{
+    connect::{Checkpoints, LiteSettings, connect, connect_read_only},
+    reader::Readers,
+    writer::Writer,
 };
-
-use rusqlite::{Connection, OpenFlags};
-
-use super::{reader::Readers, writer::Writer};
 use crate::db::Result;
-
-/// How an SQLite database is opened.
-#[derive(Debug, Clone)]
-pub(crate) struct LiteSettings {
-    /// The file; created when missing.
-    pub path: PathBuf,
-    /// How many read connections there are at most.
-    pub readers: usize,
-    /// How long `begin` waits for its turn.
-    pub begin_timeout: Duration,
-    /// How many tasks may wait for the writer.
-    pub max_waiting: usize,
-    /// How long a transaction may be held.
-    pub hold: Duration,
-}
 
 /// An open SQLite database.
 pub(crate) struct Lite {
@@ -40,74 +23,6 @@ impl Lite {
         let writer = Writer::start(conn, checkpoints, settings);
         let readers = Readers::new(settings.path.clone(), settings.readers);
         Ok(Self { writer, readers })
-    }
-}
-
-/// A connection that may write. `synchronous=full`: a commit is on disk before it is acknowledged.
-fn connect(path: &Path) -> Result<Connection> {
-    let conn = Connection::open(path)?;
-    conn.busy_timeout(Duration::from_secs(5))?;
-    conn.execute_batch(
-        "pragma journal_mode = wal;
-         pragma synchronous = full;
-         pragma wal_autocheckpoint = 0;
-         pragma cache_size = -16384;",
-    )?;
-    common(&conn)?;
-    Ok(conn)
-}
-
-/// A connection that can only read.
-pub(super) fn connect_read_only(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(Duration::from_secs(5))?;
-    conn.execute_batch("pragma query_only = on; pragma cache_size = -2048;")?;
-    common(&conn)?;
-    Ok(conn)
-}
-
-/// `like` minds case, as it does in PostgreSQL.
-fn common(conn: &Connection) -> Result<()> {
-    conn.execute_batch("pragma foreign_keys = on; pragma temp_store = memory; pragma case_sensitive_like = on;")?;
-    conn.set_prepared_statement_cache_capacity(512);
-    Ok(())
-}
-
-/// The thread that copies the write-ahead log into the file, so that no commit pays for it.
-pub(super) struct Checkpoints(mpsc::SyncSender<()>);
-
-/// Past this size the log is restarted even if writers have to wait for a moment.
-const LOG_LIMIT: u64 = 64 << 20;
-
-impl Checkpoints {
-    fn start(path: &Path) -> Result<Self> {
-        let conn = connect(path)?;
-        let log = PathBuf::from(format!("{}-wal", path.display()));
-        let (sender, receiver) = mpsc::sync_channel::<()>(1);
-        let run = move || {
-            while receiver.recv().is_ok() {
-                let large = std::fs::metadata(&log).is_ok_and(|meta| meta.len() > LOG_LIMIT);
-                let sql = if large {
-                    "pragma wal_checkpoint(restart)"
-                } else {
-                    "pragma wal_checkpoint(passive)"
-                };
-                if let Err(error) = conn.query_row(sql, [], |_| Ok(())) {
-                    tracing::warn!(db.error = %error, "a checkpoint failed; the log keeps growing until one succeeds");
-                }
-            }
-        };
-        std::thread::Builder::new()
-            .name("polity-checkpoint".into())
-            .spawn(run)
-            .map_err(|error| crate::db::Error::Unavailable(format!("the checkpoint thread did not start: {error}")))?;
-        Ok(Self(sender))
-    }
-
-    /// Asks for a checkpoint; one request that is still waiting is enough.
-    pub(super) fn ask(&self) {
-        self.0.try_send(()).ok();
     }
 }
 

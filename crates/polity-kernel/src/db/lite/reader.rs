@@ -13,7 +13,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::open::connect_read_only;
+use super::connect::connect_read_only;
 use crate::db::{Error, Param, Record, Result};
 
 /// How long a statement may run inline. The next check by SQLite's virtual machine past it interrupts the statement.

@@ -23,7 +23,7 @@ use tokio::{
     sync::{OwnedMutexGuard, oneshot},
 };
 
-use super::open::{Checkpoints, LiteSettings};
+use super::connect::{Checkpoints, LiteSettings};
 use crate::db::{Error, Param, Record, Result, hooks::Hooks};
 
 /// A batch is committed when it holds this many transactions, even if more are waiting.
