@@ -194,17 +194,7 @@ impl Program {
         let jobs = job::run(&ctx, kinds, crons)?;
         ctx.spawn(events);
         ctx.spawn(jobs);
-        let metrics = ctx.metrics.clone();
-        let stop = ctx.stop.clone();
-        ctx.spawn(async move {
-            while stop
-                .run_until_cancelled(tokio::time::sleep(Duration::from_secs(5)))
-                .await
-                .is_some()
-            {
-                metrics.upkeep();
-            }
-        });
+        ctx.spawn(keep_house(ctx.clone()));
         Ok(())
     }
 
@@ -282,6 +272,25 @@ fn mailer(config: &Config, core: &Core, clock: &Clock, ids: &Ids, capture: bool)
     }
     let settings: MailSettings = config.section("mail")?;
     Ok(Mailer::new(&settings, &core.data_dir, clock.clone(), ids.clone())?)
+}
+
+/// Folds the figures every few seconds, and forgets old idempotent answers every hour.
+async fn keep_house(ctx: Ctx) {
+    let mut rounds = 0_u32;
+    while ctx
+        .stop
+        .run_until_cancelled(tokio::time::sleep(Duration::from_secs(5)))
+        .await
+        .is_some()
+    {
+        ctx.metrics.upkeep();
+        rounds = rounds.wrapping_add(1);
+        if rounds.is_multiple_of(720)
+            && let Err(error) = http::forget_answers(&ctx).await
+        {
+            tracing::warn!(error = %error, "old idempotent answers could not be forgotten");
+        }
+    }
 }
 
 /// On a laptop, http is as good as https.

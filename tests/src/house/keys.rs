@@ -27,6 +27,26 @@ async fn idempotent_requests_happen_once() {
         let path = format!("/api/v1/account/admin/accounts/{}", ada.user_id);
         let detail = app.get(&path).bearer(&root.access_token).send().await.expect(200);
         assert_eq!(detail.body["notes"].as_array().unwrap().len(), 2);
+        app.advance(std::time::Duration::from_hours(25));
+        assert_eq!(polity_kernel::http::forget_answers(&app.ctx).await.unwrap(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_with_a_secret_is_given_again_and_kept_sealed() {
+    App::each(async |app| {
+        let body = serde_json::json!({ "user_id": "usr_x", "email": "x@example.com" });
+        let ask = || {
+            app.post("/api/v1/auth/token-pair")
+                .service()
+                .header("Idempotency-Key", "k")
+                .json(&body)
+                .send()
+        };
+        let (one, other) = (ask().await.expect(200), ask().await.expect(200));
+        assert_eq!(one.body, other.body);
+        assert!(one.text_at("/refresh_token").starts_with("pol_refresh_"));
     })
     .await;
 }

@@ -229,3 +229,49 @@ async fn an_unserved_program_answers_commands() {
     );
     program.finish().await;
 }
+
+fn settings(folder: &std::path::Path) -> polity_kernel::config::Config {
+    let settings = json!({ "environment": "test", "data_dir": folder, "password": { "memory_kib": 8 } });
+    polity_kernel::config::Config::load(&polity_server::sections(), None, [], settings).unwrap()
+}
+
+async fn refused(folder: &std::path::Path) -> String {
+    match Program::open(settings(folder), polity_server::Options::default()).await {
+        Ok(_) => panic!("the program started"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_cannot_work_says_why() {
+    let folder = polity_testing::temporary_folder();
+    let data = folder.path().join("data");
+    let program = Program::open(settings(&data), polity_server::Options::default())
+        .await
+        .unwrap();
+    assert!(refused(&data).await.contains("another polity is running"));
+    let key = program.ctx.secrets.keyring().current_id().to_string();
+    program.finish().await;
+    // Another keyring than the one that sealed: the missing key is named.
+    std::fs::rename(data.join("keyring"), folder.path().join("kept")).unwrap();
+    let missing = refused(&data).await;
+    assert!(missing.contains(&key), "{missing} does not name {key}");
+    std::fs::write(data.join("keyring"), "nonsense").unwrap();
+    assert!(refused(&data).await.contains("keyring"));
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_only_data_folder_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = polity_testing::temporary_folder();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o555)).unwrap();
+    if std::fs::write(data.join("probe"), "").is_ok() {
+        // Root writes everywhere; the test command runs the tests as somebody else.
+        return;
+    }
+    let said = refused(&data).await;
+    assert!(said.contains("cannot be used") && said.contains("data"), "{said}");
+}

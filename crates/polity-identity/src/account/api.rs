@@ -28,12 +28,15 @@ use super::{
 struct AccountEnsure {
     /// The id that auth assigned.
     #[garde(length(chars, max = 255))]
+    #[schemars(example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
     user_id: String,
     /// Their address.
     #[garde(custom(http::email))]
+    #[schemars(example = &"ada@example.com")]
     email: String,
     /// Their name.
     #[garde(length(chars, max = 100))]
+    #[schemars(example = &"Ada Lovelace")]
     name: String,
 }
 
@@ -42,9 +45,11 @@ struct AccountEnsure {
 struct AccountUpdate {
     /// The name they go by.
     #[garde(length(chars, max = 100))]
+    #[schemars(example = &"Ada Lovelace")]
     name: Option<String>,
     /// Their address.
     #[garde(inner(custom(http::email)))]
+    #[schemars(example = &"ada@example.com")]
     email: Option<String>,
     /// Preferences to merge; other keys stay.
     #[garde(skip)]
@@ -57,10 +62,12 @@ struct PreferencesIn {
     /// The name of a time zone in the IANA database, such as `Europe/Rome`.
     #[garde(inner(custom(time_zone)))]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"Europe/Rome")]
     timezone: Option<String>,
     /// A language tag of at most five characters.
     #[garde(length(chars, max = 5))]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"it")]
     language: Option<String>,
     /// Whether to be notified by e-mail.
     #[garde(skip)]
@@ -73,6 +80,7 @@ struct PreferencesIn {
     /// light, dark or auto.
     #[garde(pattern("^(light|dark|auto)$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"dark")]
     theme: Option<String>,
 }
 
@@ -228,6 +236,7 @@ async fn update_profile(
 struct EmailConfirm {
     /// The code that was mailed to the new address.
     #[garde(length(chars, min = 1, max = 16))]
+    #[schemars(example = &"479946")]
     code: String,
 }
 
@@ -290,6 +299,7 @@ struct Instructions {
 struct InstructionsIn {
     /// The text, at most 4000 characters.
     #[garde(skip)]
+    #[schemars(example = &"Answer briefly.")]
     instructions: String,
 }
 

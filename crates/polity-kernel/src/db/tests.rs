@@ -428,3 +428,49 @@ async fn filters_grow_and_pages_follow_each_other() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_and_loses_nothing_that_was_acknowledged() {
+    let fresh = Fresh::lite(|_| {});
+    let db = fresh.db.clone();
+    db.migrate(&[TABLES]).await.unwrap();
+    let limit = |pages: u32| {
+        let db = db.clone();
+        async move {
+            let Backend::Lite(lite) = &db.0.backend else { return };
+            // SQLite's own limit on the file answers as a full disk does.
+            let sql = format!("pragma max_page_count = {pages}");
+            let set = |conn: &mut rusqlite::Connection| Ok(conn.execute_batch(&sql)?);
+            lite.writer.alone(set).await.unwrap();
+        }
+    };
+    limit(60).await;
+    let mut acknowledged = 0;
+    let mut refused = None;
+    for n in 0..200 {
+        let large = Thing {
+            blob: Some(vec![1; 8_000]),
+            ..thing(&n.to_string())
+        };
+        let mut tx = db.begin().await.unwrap();
+        let done = match insert(&mut tx, &large).await {
+            Ok(_) => tx.commit().await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => acknowledged += 1,
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    assert!(matches!(refused, Some(Error::Full(_))), "{refused:?}");
+    assert!(acknowledged > 0);
+    assert_eq!(count(&db).await, acknowledged);
+    limit(1_000_000).await;
+    let mut tx = db.begin().await.unwrap();
+    insert(&mut tx, &thing("after")).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(count(&db).await, acknowledged + 1);
+}

@@ -209,6 +209,37 @@ pub async fn keep<T: Serialize + Sync>(
     Ok(())
 }
 
+/// How long an answer is kept.
+const KEPT: std::time::Duration = std::time::Duration::from_hours(24);
+/// How many answers are forgotten in one transaction.
+const FORGOTTEN_AT_ONCE: i64 = 500;
+
+/// Forgets the answers that are older than a day; says how many.
+///
+/// # Errors
+/// What the database says.
+pub async fn forget_answers(ctx: &Ctx) -> DbResult<u64> {
+    let before = ctx.clock.now() - KEPT;
+    let mut forgotten = 0;
+    loop {
+        let mut tx = ctx.db.begin().await?;
+        let count = tx
+            .sql(
+                "delete from idempotency
+                 where key_hash in (select key_hash from idempotency where created_at < $1 limit $2)",
+            )
+            .bind(&before)
+            .bind(&FORGOTTEN_AT_ONCE)
+            .execute()
+            .await?;
+        tx.commit().await?;
+        forgotten += count;
+        if count == 0 {
+            return Ok(forgotten);
+        }
+    }
+}
+
 impl<T: schemars::JsonSchema> OperationInput for Idempotency<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut openapi::Operation) {
         Json::<T>::operation_input(ctx, operation);

@@ -23,7 +23,7 @@ pub use axum::extract::{FromRef, State};
 pub use axum::response::{IntoResponse, Response};
 pub use conditional::{Created, IfMatch, Tagged};
 pub use extract::{ClientIp, Path, Query, UserAgent};
-pub use idempotency::{ANSWERS, Idempotency, Key as IdempotencyKey, Replayed, Reply, keep, replay};
+pub use idempotency::{ANSWERS, Idempotency, Key as IdempotencyKey, Replayed, Reply, forget_answers, keep, replay};
 pub use json::Json;
 pub use layers::{HttpSettings, RequestId, wrap};
 pub use openapi::{Described, document};

@@ -117,3 +117,47 @@ fn connection(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_request_that_runs_is_answered_before_the_end() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, begun) = (CancellationToken::new(), CancellationToken::new());
+        let (stopping, beginning) = (stop.clone(), begun.clone());
+        let slow = move || async move {
+            beginning.cancel();
+            // Answered only once the server was asked to stop.
+            stopping.cancelled().await;
+            "done"
+        };
+        let router = Router::new().route("/", get(slow));
+        let settings = HttpSettings::default();
+        let serving = serve(listener, router, &settings, stop.clone());
+        let asking = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream
+                .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                .await
+                .unwrap();
+            begun.cancelled().await;
+            stop.cancel();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let (drain, answer) = tokio::join!(serving, asking);
+        assert_eq!(drain, Drain::Complete);
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"),
+            "{answer}"
+        );
+        assert!(TcpStream::connect(address).await.is_err(), "it still listens");
+    }
+}

@@ -158,6 +158,7 @@ async fn detail(
 struct RolesIn {
     /// The roles; an empty list takes all.
     #[garde(length(max = 50), inner(length(chars, max = 100)))]
+    #[schemars(example = ["support_admin"])]
     admin_roles: Vec<String>,
 }
 
@@ -202,6 +203,7 @@ struct ModerationIn {
     status: Status,
     /// Why.
     #[garde(length(chars, max = 500))]
+    #[schemars(example = &"asked by mail")]
     reason: Option<String>,
 }
 
@@ -248,6 +250,7 @@ async fn set_status(
 struct NoteIn {
     /// The text.
     #[garde(length(chars, min = 1, max = 2000))]
+    #[schemars(example = &"Called about an invoice.")]
     note: String,
 }
 

@@ -36,6 +36,7 @@ pub(super) struct ListQuery {
     is_active: Option<bool>,
     /// A part of name or address.
     #[garde(length(chars, max = 100))]
+    #[schemars(example = &"ada")]
     search: Option<String>,
     /// Where to go on: `next_cursor` of the part before. Then `page` does not count.
     #[garde(length(chars, max = 512))]
@@ -154,6 +155,7 @@ async fn list(
 struct SearchQuery {
     /// A part of name or address, in any case; `%`, `_` and `\` stand for themselves.
     #[garde(length(chars, min = 1, max = 100))]
+    #[schemars(example = &"ada")]
     query: String,
     /// How many at most.
     #[garde(range(min = 1, max = 100))]

@@ -60,6 +60,7 @@ async fn claims(
 struct ReasonQuery {
     /// A sentence for the record.
     #[garde(length(chars, max = 255))]
+    #[schemars(example = &"asked by mail")]
     reason: Option<String>,
 }
 
@@ -87,6 +88,7 @@ struct StatusIn {
     is_active: bool,
     /// Why.
     #[garde(length(chars, max = 255))]
+    #[schemars(example = &"asked by mail")]
     reason: Option<String>,
 }
 

@@ -76,6 +76,7 @@ async fn verify(admin: Guard<IsAdminToken>, State(auth): State<Auth>) -> Result<
 struct BootstrapIn {
     /// A person who has registered.
     #[garde(length(chars, min = 1, max = 255))]
+    #[schemars(example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
     user_id: String,
     /// The configured secret.
     #[garde(length(bytes, min = 1, max = 1024))]

@@ -26,9 +26,11 @@ use crate::{
 struct DevTokenIn {
     /// The person.
     #[garde(length(chars, min = 1, max = 255))]
+    #[schemars(example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
     user_id: String,
     /// Their address.
     #[garde(custom(http::email))]
+    #[schemars(example = &"ada@example.com")]
     email: String,
     /// How long it is to live, in seconds.
     #[garde(range(min = 1, max = 86_400))]
@@ -40,6 +42,7 @@ struct DevTokenIn {
     subscription_level: String,
     /// The organization to bind it to.
     #[garde(length(chars, max = 255))]
+    #[schemars(example = &"org_01a1fb4e7b4b73df93c4746cc8a8b943")]
     organization_id: Option<String>,
     /// Permissions to carry.
     #[garde(length(max = 200), inner(length(chars, max = 200)))]

@@ -18,9 +18,11 @@ use crate::auth::{Auth, error::code, service};
 struct ChangeIn {
     /// The password now.
     #[garde(length(bytes, min = 1, max = 1024))]
+    #[schemars(example = &"correct horse battery")]
     current_password: String,
     /// The password from now on, 8 to 1024 bytes.
     #[garde(length(bytes, min = 8, max = 1024))]
+    #[schemars(example = &"another long password")]
     new_password: String,
 }
 
@@ -37,6 +39,7 @@ async fn change(user: User, State(auth): State<Auth>, Json(body): Json<ChangeIn>
 struct ResetIn {
     /// The address.
     #[garde(custom(http::email))]
+    #[schemars(example = &"ada@example.com")]
     email: String,
 }
 
@@ -57,6 +60,7 @@ struct ConfirmIn {
     token: String,
     /// The password from now on, 8 to 1024 bytes.
     #[garde(length(bytes, min = 8, max = 1024))]
+    #[schemars(example = &"another long password")]
     new_password: String,
 }
 

@@ -24,12 +24,15 @@ use crate::auth::{
 struct RegisterIn {
     /// Their address.
     #[garde(custom(http::email))]
+    #[schemars(example = &"ada@example.com")]
     email: String,
     /// A password of 8 to 1024 bytes.
     #[garde(length(bytes, min = 8, max = 1024))]
+    #[schemars(example = &"correct horse battery")]
     password: String,
     /// Their name.
     #[garde(length(chars, max = 100))]
+    #[schemars(example = &"Ada Lovelace")]
     name: Option<String>,
 }
 
@@ -72,6 +75,7 @@ async fn register(_: Public, State(auth): State<Auth>, Json(body): Json<Register
 struct ResendIn {
     /// The registration.
     #[garde(length(chars, max = 64))]
+    #[schemars(example = &"01a1fb4e79fa711a8bef3ec1c3d40c2b")]
     pending_registration_id: String,
 }
 
@@ -88,9 +92,11 @@ async fn resend(_: Public, State(auth): State<Auth>, Json(body): Json<ResendIn>)
 struct VerifyIn {
     /// The registration.
     #[garde(length(chars, max = 64))]
+    #[schemars(example = &"01a1fb4e79fa711a8bef3ec1c3d40c2b")]
     pending_registration_id: String,
     /// The six digits.
     #[garde(length(chars, max = 32))]
+    #[schemars(example = &"479946")]
     code: String,
 }
 

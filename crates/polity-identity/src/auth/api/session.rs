@@ -26,12 +26,15 @@ use crate::auth::{
 struct LoginIn {
     /// The address.
     #[garde(length(chars, min = 1, max = 254))]
+    #[schemars(example = &"ada@example.com")]
     email: String,
     /// The password.
     #[garde(length(bytes, min = 1, max = 1024))]
+    #[schemars(example = &"correct horse battery")]
     password: String,
     /// The organization to sign in to.
     #[garde(length(chars, max = 255))]
+    #[schemars(example = &"org_01a1fb4e7b4b73df93c4746cc8a8b943")]
     organization_id: Option<String>,
 }
 

@@ -38,12 +38,15 @@ struct SetupIn {
     token: String,
     /// Their address.
     #[garde(custom(api::email))]
+    #[schemars(example = &"ada@example.com")]
     email: String,
     /// A password of 8 to 1024 bytes.
     #[garde(length(bytes, min = 8, max = 1024))]
+    #[schemars(example = &"correct horse battery")]
     password: String,
     /// Their name.
     #[garde(length(chars, min = 1, max = 100))]
+    #[schemars(example = &"Ada Lovelace")]
     name: String,
 }
 

@@ -5,7 +5,7 @@ use garde::Validate;
 use polity_kernel::{
     caller::Public,
     clock,
-    http::{self, ClientIp, Json, Result, Routes, State, UserAgent, codes},
+    http::{self, ClientIp, Idempotency, Json, Reply, Result, Routes, State, UserAgent, codes},
     operation,
 };
 use schemars::JsonSchema;
@@ -226,12 +226,15 @@ fn compose(claims: Claims, account: Result<Option<account::Account>, account::Er
 struct TokenPairIn {
     /// The person.
     #[garde(length(chars, min = 1, max = 255))]
+    #[schemars(example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
     user_id: String,
     /// Their address.
     #[garde(custom(http::email))]
+    #[schemars(example = &"ada@example.com")]
     email: String,
     /// The organization to bind the tokens to.
     #[garde(length(chars, max = 255))]
+    #[schemars(example = &"org_01a1fb4e7b4b73df93c4746cc8a8b943")]
     organization_id: Option<String>,
     /// Permissions to carry.
     #[garde(length(max = 200), inner(length(chars, max = 200)))]
@@ -273,8 +276,9 @@ async fn token_pair(
     State(auth): State<Auth>,
     ip: ClientIp,
     agent: UserAgent,
-    Json(body): Json<TokenPairIn>,
-) -> Result<Json<TokenPairOut>> {
+    body: Idempotency<TokenPairIn>,
+) -> Result<Reply<TokenPairOut>> {
+    let (body, key) = body.into_parts();
     let mut metadata: Metadata = body.metadata.into_iter().collect();
     // What makes an administrator is decided by account, not by whoever asks for a token.
     metadata.remove("admin_roles");
@@ -288,8 +292,12 @@ async fn token_pair(
         metadata,
         client: client(ip, agent),
     };
-    let opened = service::mint(&auth, opening).await?;
-    Ok(Json(TokenPairOut {
+    let mut tx = auth.ctx.db.begin().await?;
+    if let Some(answer) = http::replay(&auth.ctx, &mut tx, key.as_ref()).await? {
+        return Ok(answer.into());
+    }
+    let opened = service::mint(&mut tx, &auth, opening).await?;
+    let out = TokenPairOut {
         success: true,
         access_token: opened.access_token,
         refresh_token: opened.refresh_token,
@@ -298,7 +306,10 @@ async fn token_pair(
         user_id: opened.claims.sub,
         email: opened.claims.email.unwrap_or_default(),
         provider: opened.provider,
-    }))
+    };
+    http::keep(&auth.ctx, &mut tx, key.as_ref(), 200, &out).await?;
+    tx.commit().await?;
+    Ok(Json(out).into())
 }
 
 pub(super) fn add(routes: Routes<Auth>) -> Routes<Auth> {

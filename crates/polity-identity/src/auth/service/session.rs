@@ -326,11 +326,9 @@ pub(in crate::auth) async fn end_session(auth: &Auth, user_id: &str, session_id:
 }
 
 /// A pair of tokens for somebody, on the word of an administrator or a service.
-pub(in crate::auth) async fn mint(auth: &Auth, opening: Opening<'_>) -> Result<Opened, Error> {
+pub(in crate::auth) async fn mint(tx: &mut Tx, auth: &Auth, opening: Opening<'_>) -> Result<Opened, Error> {
     let mut opening = opening;
+    // There may be no account and no identity here to take the address from when the pair is refreshed.
     opening.metadata.insert("email".to_owned(), opening.email.into());
-    let mut tx = auth.ctx.db.begin().await?;
-    let opened = open(&mut tx, auth, opening).await?;
-    tx.commit().await?;
-    Ok(opened)
+    open(tx, auth, opening).await
 }

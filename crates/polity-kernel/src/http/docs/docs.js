@@ -19,7 +19,7 @@ const nameOf = (schema) => {
   return type === "array" ? `array of ${nameOf(schema.items)}` : type + (schema.format ? ` (${schema.format})` : "");
 };
 const limits = (schema) =>
-  ["default", "minLength", "maxLength", "minimum", "maximum", "pattern"]
+  ["default", "minLength", "maxLength", "minimum", "maximum", "pattern", "examples"]
     .filter((key) => schema[key] !== undefined)
     .map((key) => `${key} ${JSON.stringify(schema[key])}`)
     .join(", ");
