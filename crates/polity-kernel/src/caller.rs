@@ -109,10 +109,14 @@ impl Caller {
         }
     }
 
-    /// The caller for a log line or an audit record: kind and id.
+    /// The caller for a log line or a record: kind, id, and the person a service acts for.
     #[must_use]
     pub fn label(&self) -> String {
-        format!("{:?}:{}", self.kind, self.id).to_lowercase()
+        let label = format!("{:?}:{}", self.kind, self.id).to_lowercase();
+        match &self.on_behalf_of {
+            Some(person) => format!("{label} for {person}"),
+            None => label,
+        }
     }
 }
 

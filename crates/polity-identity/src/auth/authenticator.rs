@@ -4,7 +4,7 @@
 //! database for every token instead of trusting its memory.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -30,7 +30,8 @@ use super::{
 const EVERY: Duration = Duration::from_millis(200);
 /// A process whose last reading is older than this does not trust its memory.
 const STALE: Duration = Duration::from_secs(1);
-/// How far each reading looks back: a transaction may commit this long after its time was taken.
+/// How far each reading looks back. A row takes its place in the sequence before its transaction commits, and no
+/// transaction is held longer than two seconds; no clock is compared with another machine's.
 const OVERLAP: Duration = Duration::from_secs(5);
 /// How many verified tokens are remembered; each takes about a kilobyte.
 const REMEMBERED: u64 = 50_000;
@@ -68,28 +69,32 @@ impl Revocations {
             .insert(session_id, expires_at);
     }
 
-    /// Reads what was revoked lately, and forgets what has expired anyway.
-    async fn read(&self, ctx: &Ctx, since: Timestamp) -> Result<(), Error> {
+    /// Reads what was revoked after a place in the sequence, and forgets what has expired anyway; returns the last place.
+    async fn read(&self, ctx: &Ctx, after: i64) -> Result<i64, Error> {
         let begun = Instant::now();
-        let fresh = session::revoked_since(&mut *ctx.db.read().await?, since).await?;
+        let fresh = session::revoked_after(&mut *ctx.db.read().await?, after).await?;
+        let last = fresh.iter().map(|(seq, ..)| *seq).max().unwrap_or(after);
         let now = ctx.clock.now();
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-        ended.extend(fresh);
+        ended.extend(fresh.into_iter().map(|(_, id, expires_at)| (id, expires_at)));
         ended.retain(|_, expires_at| *expires_at > now);
         *self.read_at.write().unwrap_or_else(PoisonError::into_inner) = Some(begun);
-        Ok(())
+        Ok(last)
     }
 }
 
 /// Keeps the revocations of this process up to date until the program stops.
 pub(super) async fn follow_revocations(auth: Auth) {
     let ctx = &auth.ctx;
-    // The first reading takes all that have not expired.
-    let mut since = DateTime::UNIX_EPOCH;
+    // Where each recent reading ended: the next one starts where one ended that is old enough.
+    let mut ends: VecDeque<(Instant, i64)> = VecDeque::new();
+    let mut after = 0;
     loop {
-        let now = ctx.clock.now();
-        match auth.revoked.read(ctx, since).await {
-            Ok(()) => since = now - OVERLAP,
+        while ends.front().is_some_and(|(at, _)| at.elapsed() > OVERLAP) {
+            after = ends.pop_front().map_or(after, |(_, end)| end);
+        }
+        match auth.revoked.read(ctx, after).await {
+            Ok(end) => ends.push_back((Instant::now(), end)),
             Err(error) => tracing::warn!(error = %error, "revocations could not be read; every token is looked up"),
         }
         if ctx.stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {

@@ -1,6 +1,6 @@
 //! Rate limits per client address and path. Services are not limited.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
@@ -50,7 +50,7 @@ pub(super) async fn limit(State(auth): State<Auth>, request: Request, next: Next
         Err(problem) => return problem.into_response(),
     };
     let rule = Rule::new("auth", quota, Duration::from_mins(1), quota);
-    let decision = auth.ctx.limiter.check(&rule, &format!("{ip} {path}")).await;
+    let decision = auth.ctx.limiter.check(&rule, &format!("{} {path}", network(ip))).await;
     if decision.allowed {
         let mut response = next.run(Request::from_parts(parts, body)).await;
         response.headers_mut().extend(decision.headers());
@@ -67,9 +67,24 @@ pub(super) async fn limit(State(auth): State<Auth>, request: Request, next: Next
     .into_response()
 }
 
+/// Whom an address counts as: in IPv6 one subscriber has a whole network of them.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & (u128::MAX << 64)).into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client() {
+        let same = |one: &str, other: &str| network(one.parse().unwrap()) == network(other.parse().unwrap());
+        assert!(same("2001:db8::1", "2001:db8::ffff:1"));
+        assert!(!same("2001:db8:0:1::1", "2001:db8:0:2::1") && !same("192.0.2.1", "192.0.2.2"));
+    }
 
     #[test]
     fn each_path_has_its_limit() {

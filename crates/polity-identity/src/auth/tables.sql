@@ -70,11 +70,11 @@ create index refresh_token_session on refresh_token (session_id);
 
 -- Sessions that ended before their access tokens did. Every process reads new rows a few times a second.
 create table revocation (
-    session_id text primary key,
-    at timestamptz not null,
+    seq {{identity}},
+    session_id text not null unique,
     expires_at timestamptz not null
 );
-create index revocation_at on revocation (at);
+create index revocation_expires on revocation (expires_at);
 
 create table signing_key (
     kid text primary key,

@@ -104,9 +104,8 @@ fn letter(pending: &Pending, code: &str) -> Mail {
             .to_owned()
     } else {
         format!(
-            "Hello {},\n\nyour verification code is {code}\n\nIt works until {} (UTC). If you did not register, you need \
+            "Your verification code is {code}\n\nIt works until {} (UTC). If you did not register, you need \
              do nothing.\n",
-            pending.name,
             pending.expires_at.format("%H:%M")
         )
     };
@@ -130,6 +129,11 @@ fn letter(pending: &Pending, code: &str) -> Mail {
 pub(in crate::auth) async fn resend(auth: &Auth, id: &str) -> Result<Registered, Error> {
     let ctx = &auth.ctx;
     let mut tx = ctx.db.begin().await?;
+    let known = store::find_pending(&mut tx, id)
+        .await?
+        .ok_or(Error::RegistrationEnded)?;
+    // A new registration of the same address replaces this one; a verification may be ending it.
+    tx.lock("auth.registration", &known.email).await?;
     tx.lock("auth.pending", id).await?;
     let pending = store::find_pending(&mut tx, id)
         .await?

@@ -115,20 +115,19 @@ pub(crate) async fn end(tx: &mut Tx, id: &str, reason: &str, now: DateTime<Utc>)
     Ok(ended == 1)
 }
 
-pub(crate) async fn revoke(tx: &mut Tx, id: &str, at: DateTime<Utc>, expires_at: DateTime<Utc>) -> Result<()> {
-    tx.sql("insert into revocation (session_id, at, expires_at) values ($1, $2, $3) on conflict do nothing")
+pub(crate) async fn revoke(tx: &mut Tx, id: &str, expires_at: DateTime<Utc>) -> Result<()> {
+    tx.sql("insert into revocation (session_id, expires_at) values ($1, $2) on conflict do nothing")
         .bind(id)
-        .bind(&at)
         .bind(&expires_at)
         .execute()
         .await?;
     Ok(())
 }
 
-/// Revocations since a moment.
-pub(crate) async fn revoked_since(conn: &mut Conn, at: DateTime<Utc>) -> Result<Vec<(String, DateTime<Utc>)>> {
-    conn.sql("select session_id, expires_at from revocation where at >= $1")
-        .bind(&at)
+/// Revocations after a place in their sequence: place, session, and until when it matters.
+pub(crate) async fn revoked_after(conn: &mut Conn, seq: i64) -> Result<Vec<(i64, String, DateTime<Utc>)>> {
+    conn.sql("select seq, session_id, expires_at from revocation where seq > $1")
+        .bind(&seq)
         .all()
         .await
 }
