@@ -68,6 +68,7 @@ grep -q refresh_token jar || fail 'login set no refresh cookie'
 echo '- commands beside the running server'
 printf 'a long password\n' | "$polity" admin create --email root@example.com --name Root >/dev/null 2>&1 || fail 'admin create'
 "$polity" events tail | grep -q account_service.user.profile_updated || fail 'the event of the change is missing'
+"$polity" events tail | head -n 1 >/dev/null || fail 'a reader that has seen enough is an error'
 old=$("$polity" keys list | awk '/current/{print $1}')
 "$polity" keys rotate >/dev/null || fail 'keys rotate'
 "$polity" keys retire "$old" >/dev/null || fail 'keys retire'

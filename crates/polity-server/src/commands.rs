@@ -5,7 +5,7 @@ mod backup;
 mod keys;
 mod serve;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use polity_kernel::{clock::Clock, compose, db::Db};
@@ -89,6 +89,14 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Prints a line. A reader that has seen enough (`| head`) ends the program, quietly.
+fn say(line: impl std::fmt::Display) -> Result<(), BootError> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        done => Ok(done?),
+    }
+}
+
 async fn run(cli: Cli) -> Result<ExitCode, BootError> {
     let Cli {
         config: file,
@@ -107,22 +115,19 @@ async fn run(cli: Cli) -> Result<ExitCode, BootError> {
     }
     if matches!(command, Some(Command::Openapi)) {
         let (document, _) = describe()?;
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?
-        );
+        say(serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let config = settings::load(file.as_deref(), overrides)?;
     match command {
         None | Some(Command::Serve(_)) => return serve::run(config).await,
-        Some(Command::Config) => print!("{}", config.render()),
+        Some(Command::Config) => say(config.render().trim_end())?,
         Some(Command::Migrate) => {
             let core = config.core()?;
             folder::create(&core.data_dir)?;
             let db = Db::open(&config.section("database")?, &core.data_dir)?;
             let count = db.migrate(&compose::migrations(SERVICES)).await?;
-            println!("{count} migrations applied; the tables are up to date");
+            say(format!("{count} migrations applied; the tables are up to date"))?;
         }
         Some(Command::Admin(admin)) => ask::admin(config, admin).await?,
         Some(Command::Keys(keys::Keys::Create { file })) => keys::create(&file, &Clock::system())?,

@@ -88,7 +88,7 @@ pub(super) async fn print(config: Config, request: Request) -> Result<(), BootEr
     let reply = asked.ask(request).await;
     asked.finish().await;
     for line in reply?.lines {
-        println!("{line}");
+        super::say(line)?;
     }
     Ok(())
 }
@@ -117,7 +117,7 @@ pub(super) async fn events(config: Config, command: Events) -> Result<(), BootEr
             })
             .await?;
         for line in &reply.lines {
-            println!("{line}");
+            super::say(line)?;
         }
         after = reply.data.as_i64().unwrap_or(after);
         if reply.lines.is_empty() {
