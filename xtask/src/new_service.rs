@@ -36,7 +36,7 @@ pub(crate) fn make(domain: &str, name: &str, port: u16) -> Result<String, Findin
     Ok(format!(
         "written:\n  {}\nleft to do:\n  1. `pub mod {name};` in crates/polity-{domain}/src/lib.rs\n  2. `&{name}::SERVICE` in \
          SERVICES and `{name}::mount(ctx)` in `mount`, crates/polity-server/src/services.rs (and the crate in its Cargo.toml)\n  \
-         3. `cargo xtask generate`\n  4. the contract in docs/contracts/{name}.md, the tests in tests/src/{name}/",
+         3. `cargo xtask generate`, and two lines for its health operations in docs/PUBLIC-ROUTES.md\n  4. the contract in docs/contracts/{name}.md, the tests in tests/src/{name}/",
         written.join("\n  ")
     ))
 }
