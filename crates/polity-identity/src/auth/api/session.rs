@@ -17,7 +17,7 @@ use super::{Done, WithCookie, client, done};
 use crate::auth::{
     Auth, Error, cookies,
     error::code,
-    model::{Scope, Session},
+    model::{Identity, Scope, Session},
     service::{self, Door, Opened},
 };
 
@@ -59,6 +59,22 @@ struct LoginOut {
     expires_in: i64,
 }
 
+/// The answer of a door, with the refresh cookie beside.
+fn signed_in(auth: &Auth, opened: Opened, identity: Identity) -> Result<(LoginOut, http::HeaderValue)> {
+    let cookie = auth.cookie(&opened.refresh_token, opened.refresh_expires_in)?;
+    let out = LoginOut {
+        success: true,
+        user_id: identity.user_id,
+        email: identity.email,
+        name: identity.name,
+        refresh_token: body_token(auth, &opened),
+        access_token: opened.access_token,
+        token_type: "Bearer",
+        expires_in: opened.expires_in,
+    };
+    Ok((out, cookie))
+}
+
 fn body_token(auth: &Auth, opened: &Opened) -> Option<String> {
     auth.settings
         .return_refresh_token_in_body
@@ -96,17 +112,7 @@ async fn login(
         client(ip, agent),
     )
     .await?;
-    let cookie = auth.cookie(&opened.refresh_token, opened.refresh_expires_in)?;
-    let body = LoginOut {
-        success: true,
-        user_id: identity.user_id,
-        email: identity.email,
-        name: identity.name,
-        refresh_token: body_token(&auth, &opened),
-        access_token: opened.access_token,
-        token_type: "Bearer",
-        expires_in: opened.expires_in,
-    };
+    let (body, cookie) = signed_in(&auth, opened, identity)?;
     Ok(WithCookie { body, cookie })
 }
 
@@ -142,18 +148,8 @@ async fn admin_login(
     let password = Secret::from(body.password);
     let (opened, identity) =
         service::login(&auth, Door::Admin, &body.email, &password, None, client(ip, agent)).await?;
-    let cookie = auth.cookie(&opened.refresh_token, opened.refresh_expires_in)?;
     let admin_roles = opened.claims.texts("admin_roles");
-    let login = LoginOut {
-        success: true,
-        user_id: identity.user_id,
-        email: identity.email,
-        name: identity.name,
-        refresh_token: body_token(&auth, &opened),
-        access_token: opened.access_token,
-        token_type: "Bearer",
-        expires_in: opened.expires_in,
-    };
+    let (login, cookie) = signed_in(&auth, opened, identity)?;
     Ok(WithCookie {
         body: AdminLoginOut { login, admin_roles },
         cookie,
