@@ -37,11 +37,24 @@ impl JobHandler for RotateKey {
     }
 }
 
+struct RequestReset(Auth);
+
+#[async_trait]
+impl JobHandler for RequestReset {
+    async fn run(&self, job: &JobCtx) -> Result<(), JobError> {
+        let email = job.job.payload["email"].as_str().unwrap_or_default();
+        service::request_reset(&self.0, email)
+            .await
+            .map_err(|error| JobError::Retry(error.to_string()))
+    }
+}
+
 /// The jobs of this service.
 pub(super) fn kinds(auth: &Auth) -> Vec<JobKind> {
     vec![
         JobKind::new(CLEAN_UP, Arc::new(CleanUp(auth.clone()))),
         JobKind::new(ROTATE_KEY, Arc::new(RotateKey(auth.clone()))),
+        JobKind::new(service::REQUEST_RESET, Arc::new(RequestReset(auth.clone()))),
         crate::post::kind(&auth.ctx),
     ]
 }

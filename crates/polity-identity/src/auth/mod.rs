@@ -11,7 +11,7 @@
 //! Tables: `identity`, `login_failure`, `pending_registration`, `auth_session`, `refresh_token`, `revocation`,
 //! `signing_key`, `password_reset`, `setup_token`, `identity_mail`.
 //! Publishes: `auth_service.user.*`, `auth_service.auth.token.*`. Hears account's `user.*` and `role.revoked`.
-//! Jobs: `auth.clean_up`, `auth.rotate_signing_key`, `identity.send_mail`.
+//! Jobs: `auth.clean_up`, `auth.rotate_signing_key`, `auth.request_reset`, `identity.send_mail`.
 //! Deliberately absent: `dev-bypass` and every other way in without a credential; organisations (there are none yet).
 
 mod api;

@@ -11,7 +11,7 @@ pub(super) use admin::{bootstrap, setup};
 pub use admin::{create_admin, setup_token};
 pub(super) use lifecycle::{clean_up, follow_profile, follow_status, forget, revoke_admin_sessions};
 pub(super) use login::{Door, login};
-pub(super) use password::{change_password, confirm_reset, request_reset};
+pub(super) use password::{REQUEST_RESET, ask_for_reset, change_password, confirm_reset, request_reset};
 pub(super) use registration::{DEV_CODES, Registered, Verified, dev_look, register, resend, verify};
 pub(super) use session::{
     Client, Opened, Opening, SUCCESSORS, end_session, list_sessions, log_out, log_out_everywhere, mint, open, refresh,

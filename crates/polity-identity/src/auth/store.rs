@@ -273,6 +273,13 @@ pub(super) async fn clean_up(tx: &mut Tx, now: DateTime<Utc>, sessions_before: D
     ] {
         gone += tx.sql(sql).bind(&now).execute().await?;
     }
+    // Successors are of use for seconds; what is left of them is only worth stealing.
+    let used_before = now - std::time::Duration::from_hours(1);
+    gone += tx
+        .sql("update refresh_token set successor = null where successor is not null and used_at <= $1")
+        .bind(&used_before)
+        .execute()
+        .await?;
     let failures_before = now - std::time::Duration::from_hours(1);
     gone += tx
         .sql("delete from login_failure where at <= $1")

@@ -48,7 +48,7 @@ struct ResetIn {
 /// The answer is the same whether or not the address is known.
 #[operation("auth.reset_password")]
 async fn reset(_: Public, State(auth): State<Auth>, Json(body): Json<ResetIn>) -> Result<Json<Done>> {
-    service::request_reset(&auth, &body.email).await?;
+    service::ask_for_reset(&auth, &body.email).await?;
     Ok(done("If the address is known, a mail is on its way"))
 }
 

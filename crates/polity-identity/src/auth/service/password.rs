@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use polity_kernel::{
     Secret, TokenKind, TokenText,
+    job::NewJob,
     mail::{Mail, Priority},
 };
+
+use serde_json::json;
 
 use super::revoke_sessions;
 use crate::{
@@ -40,15 +43,30 @@ pub(in crate::auth) async fn change_password(
     Ok(tx.commit().await?)
 }
 
-/// Mails a reset to whoever has the address; the answer is the same for everybody.
+/// The job that looks for who has an address, and mails them a reset.
+pub(in crate::auth) const REQUEST_RESET: &str = "auth.request_reset";
+
+/// Asks for a reset. Whether the address is known is found out by a job: answer and work are the same for everybody.
+pub(in crate::auth) async fn ask_for_reset(auth: &Auth, email: &str) -> Result<(), Error> {
+    let email = fold_email(email);
+    let key = auth.ctx.secrets.hash(PURPOSE, &email).as_str().to_owned();
+    let job = NewJob {
+        key: Some(key),
+        ..NewJob::new(REQUEST_RESET, json!({ "email": email }))
+    };
+    let mut tx = auth.ctx.db.begin().await?;
+    auth.ctx.jobs.enqueue(&mut tx, job).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Mails a reset to whoever has the address; nobody may.
 pub(in crate::auth) async fn request_reset(auth: &Auth, email: &str) -> Result<(), Error> {
     let ctx = &auth.ctx;
     let kind = TokenKind::new("reset").map_err(|error| Error::Internal(error.to_string()))?;
     let token = TokenText::generate(kind);
     let hash = ctx.secrets.hash(PURPOSE, token.expose()).as_str().to_owned();
-    let email = fold_email(email);
     let mut tx = ctx.db.begin().await?;
-    let found = store::find_identity_by_email(&mut tx, &email)
+    let found = store::find_identity_by_email(&mut tx, email)
         .await?
         .filter(|identity| identity.is_active);
     let Some(identity) = found else {

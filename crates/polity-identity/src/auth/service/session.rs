@@ -166,10 +166,10 @@ async fn exchange(tx: &mut Tx, auth: &Auth, hash: &str) -> Result<Refreshed, Err
         revoke(tx, auth, &session.user_id, &session.id, "disabled").await?;
         return refused("Refresh token has been revoked");
     };
-    if let (Some(used_at), Some(successor)) = (token.used_at, &token.successor) {
+    if let Some(used_at) = token.used_at {
         let grace = Duration::from_secs(u64::from(auth.settings.refresh_grace));
-        if now < used_at + grace {
-            let opened_text = auth.ctx.secrets.open_sealed(SUCCESSORS, hash, successor);
+        if let Some(successor) = token.successor.filter(|_| now < used_at + grace) {
+            let opened_text = auth.ctx.secrets.open_sealed(SUCCESSORS, hash, &successor);
             let text = opened_text.map_err(|error| Error::Internal(error.to_string()))?;
             let text = String::from_utf8_lossy(&text).into_owned();
             return Ok(Refreshed::Yes(Box::new(opened(auth, &session, &email, text)?)));
