@@ -1,3 +1,4 @@
+use polity_kernel::job::NewJob;
 use polity_testing::App;
 use serde_json::json;
 
@@ -39,6 +40,12 @@ async fn br_sts_002_deleting_is_soft_idempotent_and_said_once() {
                 .expect(200)
                 .body["is_active"],
             false
+        );
+        let history = app.get("/api/v1/accounts/status-history/usr_a").service().send().await;
+        assert_eq!(
+            (history.body.as_array().unwrap().len(), history.text_at("/0/reason")),
+            (1, "bye"),
+            "BR-STS-004"
         );
         ensure(&app, "usr_b", "ada@example.com", "Bob").await.expect(400);
         assert_eq!(
@@ -107,6 +114,61 @@ async fn br_sts_001_to_005_status_is_set_said_and_kept() {
             .send()
             .await
             .expect(404);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_erased_stays_erased_and_frees_its_address() {
+    App::each(async |app| {
+        let root = app.admin().await;
+        ensure(&app, "usr_a", "ada@example.com", "Ada").await.expect(200);
+        // Nobody can stand in the way of an erasure by taking the address it will need.
+        ensure(&app, "usr_x", "erased+usr_a@erased.invalid", "X")
+            .await
+            .expect(422);
+        let admin = |action: &str| format!("/api/v1/account/admin/accounts/usr_a/{action}");
+        let note = json!({ "note": "Ada called" });
+        let add = app.post(&admin("note")).bearer(&root.access_token).json(&note);
+        add.send().await.expect(201);
+        let erase = || app.post("/api/v1/accounts/erase/usr_a").service().send();
+        let first = erase().await.expect(200);
+        app.advance(std::time::Duration::from_hours(24));
+        assert_eq!(
+            first.body["erase_at"],
+            erase().await.expect(200).body["erase_at"],
+            "asking again does not put it off"
+        );
+        app.advance(std::time::Duration::from_hours(30 * 24));
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        let due = NewJob::new("account.erase_due", json!(null));
+        app.ctx.jobs.enqueue(&mut tx, due).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(said(&app, "account_service.user.erased").await.len(), 1);
+        let export = app
+            .get("/api/v1/accounts/export/usr_a")
+            .service()
+            .send()
+            .await
+            .expect(200);
+        assert!(!export.text.to_lowercase().contains("ada"), "{}", export.text);
+        // Nothing brings it back, and nothing changes it.
+        let root = app.admin_named("later@example.com").await;
+        let active = json!({ "status": "active" });
+        let roles = json!({ "admin_roles": ["support_admin"] });
+        for request in [
+            app.post(&admin("restore")),
+            app.put(&admin("status")).json(&active),
+            app.put(&admin("roles")).json(&roles),
+            app.post(&admin("note")).json(&note),
+        ] {
+            request.bearer(&root.access_token).send().await.expect(404);
+        }
+        let status = json!({ "is_active": true });
+        let set = app.put("/api/v1/accounts/status/usr_a").service().json(&status);
+        set.send().await.expect(404);
+        erase().await.expect(404);
+        ensure(&app, "usr_b", "ada@example.com", "Ada").await.expect(200);
     })
     .await;
 }

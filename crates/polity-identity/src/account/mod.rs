@@ -4,7 +4,8 @@
 //! instructions, and the notes of support. Passwords and sessions are `auth`'s; subscriptions are not kept here.
 //!
 //! Invariants: an address belongs to one person for ever, deleted ones included; a suspended or banned account is inactive;
-//! at least one super_admin stays; every change publishes its event in its own transaction.
+//! at least one super_admin stays; an erased account never changes again; every change publishes its event in its own
+//! transaction.
 //!
 //! Tables: `account`, `account_gram`, `account_status_change`, `account_note`, `account_email_change`.
 //! Publishes: `account_service.user.*`, `account_service.role.*`, `account_service.admin.action.account.*`.
@@ -51,11 +52,18 @@ pub const SERVICE: Service = Service {
     ],
     migrations: Migrations {
         set: "account",
-        list: &[Migration {
-            version: 1,
-            name: "accounts",
-            sql: include_str!("tables.sql"),
-        }],
+        list: &[
+            Migration {
+                version: 1,
+                name: "accounts",
+                sql: include_str!("tables.sql"),
+            },
+            Migration {
+                version: 2,
+                name: "erased",
+                sql: include_str!("erased.sql"),
+            },
+        ],
     },
     sealed: &[],
     settings: || vec![Section::of::<AccountSettings>("account")],

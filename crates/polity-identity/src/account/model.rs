@@ -118,6 +118,8 @@ pub struct Account {
     pub deleted_at: Option<DateTime<Utc>>,
     /// When it will be erased.
     pub erase_at: Option<DateTime<Utc>>,
+    /// When it was erased; it never changes again.
+    pub erased_at: Option<DateTime<Utc>>,
     /// When they last signed in.
     pub last_seen_at: Option<DateTime<Utc>>,
 }
@@ -127,6 +129,11 @@ impl Account {
     #[must_use]
     pub fn is_acting_super_admin(&self) -> bool {
         self.is_active && self.admin_roles.0.contains(&AdminRole::SuperAdmin)
+    }
+
+    /// Marks a change. The moment is the version too, so it moves on even when the clock does not.
+    pub(super) fn mark_changed(&mut self, now: DateTime<Utc>) {
+        self.updated_at = now.max(self.updated_at + std::time::Duration::from_micros(1));
     }
 }
 
@@ -166,6 +173,19 @@ pub(super) struct EmailChange {
 #[must_use]
 pub fn fold_email(email: &str) -> String {
     email.trim().to_lowercase()
+}
+
+/// Where the addresses of erased accounts live. Nobody may enter one, lest they stand in the way of somebody's erasure.
+const ERASED_DOMAIN: &str = "@erased.invalid";
+
+/// The address that an erased account has instead of its own.
+pub(super) fn erased_email(user_id: &AccountId) -> String {
+    format!("erased+{user_id}{ERASED_DOMAIN}")
+}
+
+/// Whether a folded address is kept for erased accounts.
+pub(super) fn is_reserved(email: &str) -> bool {
+    email.ends_with(ERASED_DOMAIN)
 }
 
 /// A text as it is searched: compatibility forms folded, lower case.
@@ -252,6 +272,36 @@ mod tests {
         ] {
             assert_eq!(from.can(to, &[role]), allowed, "{from:?} -> {to:?} by {role:?}");
         }
+    }
+
+    #[test]
+    fn a_version_moves_on_though_the_clock_stands_or_goes_back() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let mut account = Account {
+            user_id: AccountId("usr_a".to_owned()),
+            email: "ada@example.com".to_owned(),
+            name: "Ada".to_owned(),
+            is_active: true,
+            status: Status::Active,
+            status_reason: None,
+            admin_roles: Json(Vec::new()),
+            preferences: Json(Preferences::new()),
+            custom_instructions: String::new(),
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            erase_at: None,
+            erased_at: None,
+            last_seen_at: None,
+        };
+        let hour = std::time::Duration::from_hours(1);
+        let mut seen = vec![account.updated_at];
+        for clock in [now, now, now - hour, now + hour, now] {
+            account.mark_changed(clock);
+            seen.push(account.updated_at);
+        }
+        assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
+        assert_eq!(seen[4], now + hour);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) use profile::{
 
 use super::{
     Error,
-    model::{Account, AccountId, Preferences, Status, fold_email},
+    model::{Account, AccountId, Preferences, Status, fold_email, is_reserved},
     store,
 };
 
@@ -61,10 +61,12 @@ pub async fn ensure(tx: &mut Tx, ctx: &Ctx, new: NewAccount) -> Result<Ensured, 
     if name.is_empty() {
         return Err(Error::Refused("name is required"));
     }
+    let email = fold_email(&new.email);
+    check_not_reserved(&email)?;
     let now = ctx.clock.now();
     let account = Account {
         user_id: new.user_id,
-        email: fold_email(&new.email),
+        email,
         name,
         is_active: true,
         status: Status::Active,
@@ -76,6 +78,7 @@ pub async fn ensure(tx: &mut Tx, ctx: &Ctx, new: NewAccount) -> Result<Ensured, 
         updated_at: now,
         deleted_at: None,
         erase_at: None,
+        erased_at: None,
         last_seen_at: None,
     };
     if store::insert(tx, &account).await? {
@@ -114,6 +117,14 @@ pub async fn count_super_admins(conn: &mut Conn) -> Result<i64, Error> {
     Ok(store::count_super_admins(conn).await?)
 }
 
+/// Refuses an address that only an erased account may have.
+pub(super) fn check_not_reserved(email: &str) -> Result<(), Error> {
+    if is_reserved(email) {
+        return Err(Error::Invalid("email", "addresses of this domain are reserved"));
+    }
+    Ok(())
+}
+
 /// Refuses who may not act for a person. The row is not looked at, so the answer says nothing about it.
 pub(super) fn check_self(caller: &Caller, user_id: &AccountId) -> Result<(), Error> {
     if caller.may_act_for(&user_id.0) {
@@ -122,12 +133,12 @@ pub(super) fn check_self(caller: &Caller, user_id: &AccountId) -> Result<(), Err
     Err(Error::Forbidden("You can only access your own account"))
 }
 
-/// The account for a change: nobody else changes it until the transaction ends.
+/// The account for a change: nobody else changes it until the transaction ends. An erased one is not found.
 pub(super) async fn locked(tx: &mut Tx, user_id: &AccountId) -> Result<Account, Error> {
     tx.lock("account", &user_id.0).await?;
-    store::find(tx, user_id)
-        .await?
-        .ok_or_else(|| Error::NotFound(user_id.0.clone()))
+    let found = store::find(tx, user_id).await?;
+    let found = found.filter(|account| account.erased_at.is_none());
+    found.ok_or_else(|| Error::NotFound(user_id.0.clone()))
 }
 
 /// The same for an account that may be used (BR-STS-006: another is not found).

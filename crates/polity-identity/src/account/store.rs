@@ -9,7 +9,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "select user_id, email, name, is_active, status, status_reason, admin_roles, preferences, custom_instructions,
-                    created_at, updated_at, deleted_at, erase_at, last_seen_at
+                    created_at, updated_at, deleted_at, erase_at, erased_at, last_seen_at
              from account ",
             $rest
         )
@@ -60,7 +60,8 @@ pub(super) async fn update(tx: &mut Tx, account: &Account) -> Result<()> {
     tx.sql(
         "update account
          set is_active = $2, status = $3, status_reason = $4, admin_roles = $5, preferences = $6,
-             custom_instructions = $7, updated_at = $8, deleted_at = $9, erase_at = $10
+             custom_instructions = $7, updated_at = $8, deleted_at = $9, erase_at = $10,
+             erased_at = $11
          where user_id = $1",
     )
     .bind(&account.user_id)
@@ -73,12 +74,15 @@ pub(super) async fn update(tx: &mut Tx, account: &Account) -> Result<()> {
     .bind(&account.updated_at)
     .bind(&account.deleted_at)
     .bind(&account.erase_at)
+    .bind(&account.erased_at)
     .execute()
     .await?;
     Ok(())
 }
 
-/// Writes name and address, and what they are searched by. The address was found free under its lock.
+/// Writes name and address, and what they are searched by.
+///
+/// The address was found free under its lock; an account inserted meanwhile may still refuse it as not unique.
 pub(super) async fn update_name_and_email(tx: &mut Tx, account: &Account) -> Result<()> {
     let text = model::search_text(&account.name, &account.email);
     tx.sql("update account set email = $2, name = $3, search_text = $4, updated_at = $5 where user_id = $1")

@@ -14,10 +14,13 @@ use polity_ports::{
 };
 use serde_json::{Value, json};
 
-use super::{Actor, check_self, keep_a_super_admin, lock_super_admins, locked, moderation::write_status};
+use super::{
+    Actor, check_self, keep_a_super_admin, lock_super_admins, locked,
+    moderation::{record, write_status},
+};
 use crate::account::{
     AccountSettings, Error,
-    model::{Account, AccountId, Preferences, Status},
+    model::{Account, AccountId, Preferences, Status, erased_email},
     store,
 };
 
@@ -40,13 +43,19 @@ pub(in crate::account) async fn delete(
     check_self(caller, user_id)?;
     lock_super_admins(tx).await?;
     match locked(tx, user_id).await {
-        Ok(mut account) => mark_deleted(tx, ctx, &mut account, reason).await,
+        Ok(mut account) => mark_deleted(tx, ctx, caller, &mut account, reason).await,
         Err(Error::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-async fn mark_deleted(tx: &mut Tx, ctx: &Ctx, account: &mut Account, reason: Option<String>) -> Result<(), Error> {
+async fn mark_deleted(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    caller: &Caller,
+    account: &mut Account,
+    reason: Option<String>,
+) -> Result<(), Error> {
     if account.deleted_at.is_some() {
         return Ok(());
     }
@@ -54,8 +63,10 @@ async fn mark_deleted(tx: &mut Tx, ctx: &Ctx, account: &mut Account, reason: Opt
     let now = ctx.clock.now();
     account.is_active = false;
     account.deleted_at = Some(now);
-    account.updated_at = now;
+    account.mark_changed(now);
     store::update(tx, account).await?;
+    let by = caller.user_id().unwrap_or(&caller.id);
+    record(tx, ctx, account, reason.clone(), by).await?;
     let (user_id, email) = (account.user_id.0.clone(), account.email.clone());
     ctx.events
         .publish(
@@ -88,7 +99,7 @@ pub(in crate::account) async fn schedule_erasure(
     }
     let at = ctx.clock.now() + Duration::from_hours(24 * u64::from(settings.erasure_grace_days));
     account.erase_at = Some(at);
-    mark_deleted(tx, ctx, &mut account, Some("erasure requested".to_owned())).await?;
+    mark_deleted(tx, ctx, caller, &mut account, Some("erasure requested".to_owned())).await?;
     store::update(tx, &account).await?;
     Ok(at)
 }
@@ -104,20 +115,14 @@ pub(in crate::account) async fn cancel_erasure(
     if account.deleted_at.is_none() {
         return Ok(account);
     }
+    let before = json!({ "deleted_at": account.deleted_at, "erase_at": account.erase_at });
     account.deleted_at = None;
     account.erase_at = None;
-    let by = actor.caller.id.clone();
-    let active = account.status == Status::Active;
-    let status = account.status;
-    write_status(
-        tx,
-        ctx,
-        &mut account,
-        (active, status),
-        Some("restored".to_owned()),
-        &by,
-    )
-    .await?;
+    let to = (account.status == Status::Active, account.status);
+    let reason = Some("restored".to_owned());
+    write_status(tx, ctx, &mut account, to, reason, actor.id()).await?;
+    let after = json!({ "deleted_at": null, "erase_at": null });
+    actor.audit(tx, ctx, "restore", user_id, before, after).await?;
     Ok(account)
 }
 
@@ -130,11 +135,14 @@ pub(in crate::account) async fn erase_due(db: &Db, ctx: &Ctx) -> Result<u32, Err
     let mut erased = 0;
     for account in due {
         let mut tx = db.begin().await?;
-        let account = locked(&mut tx, &account.user_id).await?;
-        // A restore may have come between the list and the lock.
-        if account.erase_at.is_some_and(|at| at <= ctx.clock.now()) {
-            erase(&mut tx, ctx, account).await?;
-            erased += 1;
+        // Between the list and the lock it may have been restored, or erased by another worker.
+        match locked(&mut tx, &account.user_id).await {
+            Ok(account) if account.erase_at.is_some_and(|at| at <= ctx.clock.now()) => {
+                erase(&mut tx, ctx, account).await?;
+                erased += 1;
+            }
+            Ok(_) | Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error),
         }
         tx.commit().await?;
     }
@@ -144,14 +152,15 @@ pub(in crate::account) async fn erase_due(db: &Db, ctx: &Ctx) -> Result<u32, Err
 /// Blanks what is about the person; the id stays, so that what refers to it still means nobody in particular.
 async fn erase(tx: &mut Tx, ctx: &Ctx, mut account: Account) -> Result<(), Error> {
     let now = ctx.clock.now();
-    account.email = format!("erased+{}@erased.invalid", account.user_id);
+    account.email = erased_email(&account.user_id);
     "Erased".clone_into(&mut account.name);
     account.preferences = Json(Preferences::new());
     account.custom_instructions = String::new();
     account.status_reason = None;
     account.admin_roles = Json(Vec::new());
     account.erase_at = None;
-    account.updated_at = now;
+    account.erased_at = Some(now);
+    account.mark_changed(now);
     store::update_name_and_email(tx, &account).await?;
     store::update(tx, &account).await?;
     store::delete_belongings(tx, &account.user_id).await?;
@@ -177,6 +186,7 @@ pub(in crate::account) async fn export(conn: &mut Conn, caller: &Caller, user_id
         .ok_or_else(|| Error::NotFound(user_id.0.clone()))?;
     let changes = store::list_status_changes(conn, user_id).await?;
     let notes = store::list_notes(conn, user_id).await?;
+    let pending = store::find_email_change(conn, user_id).await?;
     Ok(json!({
         "account": {
             "user_id": account.user_id, "email": account.email, "name": account.name, "is_active": account.is_active,
@@ -184,7 +194,8 @@ pub(in crate::account) async fn export(conn: &mut Conn, caller: &Caller, user_id
             "admin_roles": account.admin_roles.0, "preferences": account.preferences.0,
             "custom_instructions": account.custom_instructions, "created_at": account.created_at,
             "updated_at": account.updated_at, "deleted_at": account.deleted_at, "erase_at": account.erase_at,
-            "last_seen_at": account.last_seen_at,
+            "erased_at": account.erased_at, "last_seen_at": account.last_seen_at,
+            "pending_email": pending.map(|change| change.email),
         },
         "status_history": changes.iter().map(status_change_json).collect::<Vec<_>>(),
         "notes": notes.iter().map(|n| json!({ "note": n.note, "created_at": n.created_at })).collect::<Vec<_>>(),

@@ -37,12 +37,12 @@ impl Actor {
             .collect()
     }
 
-    fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         self.caller.user_id().unwrap_or(&self.caller.id)
     }
 
     /// Says what an administrator did, before and after.
-    async fn audit(
+    pub(super) async fn audit(
         &self,
         tx: &mut Tx,
         ctx: &Ctx,
@@ -90,18 +90,9 @@ pub(super) async fn write_status(
     }
     (account.is_active, account.status) = to;
     account.status_reason.clone_from(&reason);
-    account.updated_at = now;
+    account.mark_changed(now);
     store::update(tx, account).await?;
-    let change = StatusChange {
-        id: ctx.ids.new_id("stc_"),
-        user_id: account.user_id.clone(),
-        is_active: account.is_active,
-        status: account.status,
-        reason: reason.clone(),
-        changed_by: by.to_owned(),
-        changed_at: now,
-    };
-    store::insert_status_change(tx, &change).await?;
+    record(tx, ctx, account, reason.clone(), by).await?;
     let event = UserStatusChanged {
         user_id: account.user_id.0.clone(),
         email: account.email.clone(),
@@ -113,6 +104,26 @@ pub(super) async fn write_status(
     };
     ctx.events.publish(tx, event.event()).await?;
     Ok(())
+}
+
+/// Keeps what the status is now in its history (BR-STS-004).
+pub(super) async fn record(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    account: &Account,
+    reason: Option<String>,
+    by: &str,
+) -> Result<(), Error> {
+    let change = StatusChange {
+        id: ctx.ids.new_id("stc_"),
+        user_id: account.user_id.clone(),
+        is_active: account.is_active,
+        status: account.status,
+        reason,
+        changed_by: by.to_owned(),
+        changed_at: ctx.clock.now(),
+    };
+    Ok(store::insert_status_change(tx, &change).await?)
 }
 
 /// Sets the active flag (BR-STS-001 to 003). What moderation locked for good, only a super_admin opens.
@@ -245,7 +256,7 @@ pub async fn assign_roles(
         )
         .await?;
     }
-    account.updated_at = ctx.clock.now();
+    account.mark_changed(ctx.clock.now());
     store::update(tx, &account).await?;
     let by = actor.as_ref().map_or("polity", |actor| actor.id()).to_owned();
     say_roles(tx, ctx, &account, &before, &by).await?;

@@ -6,12 +6,12 @@ use polity_kernel::{
     Ctx,
     caller::Caller,
     clock,
-    db::{Conn, Tx},
+    db::{self, Conn, Tx},
     mail::{Mail, Priority},
 };
 use polity_ports::{Said, account::UserProfileUpdated};
 
-use super::{check_self, locked_active};
+use super::{check_not_reserved, check_self, locked_active};
 use crate::{
     account::{
         AccountSettings, Error,
@@ -102,6 +102,7 @@ pub(in crate::account) async fn update(
 }
 
 async fn check_free(tx: &mut Tx, email: &str) -> Result<(), Error> {
+    check_not_reserved(email)?;
     // Whoever wants the address at the same time waits here, and then finds it taken.
     tx.lock("account.email", email).await?;
     match store::find_by_email(tx, email).await? {
@@ -133,9 +134,13 @@ async fn save(tx: &mut Tx, ctx: &Ctx, account: &mut Account, changed: Vec<String
     if changed.is_empty() {
         return Ok(());
     }
-    account.updated_at = ctx.clock.now();
+    account.mark_changed(ctx.clock.now());
     if changed.iter().any(|field| field != "preferences") {
-        store::update_name_and_email(tx, account).await?;
+        let written = store::update_name_and_email(tx, account).await;
+        written.map_err(|error| match error {
+            db::Error::Unique(_) => Error::EmailTaken(account.email.clone()),
+            error => error.into(),
+        })?;
     }
     store::update(tx, account).await?;
     let event = UserProfileUpdated {
@@ -250,7 +255,7 @@ pub(in crate::account) async fn set_instructions(
     }
     let mut account = locked_active(tx, user_id).await?;
     account.custom_instructions = instructions;
-    account.updated_at = ctx.clock.now();
+    account.mark_changed(ctx.clock.now());
     store::update(tx, &account).await?;
     Ok(account)
 }
