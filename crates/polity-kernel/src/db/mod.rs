@@ -15,6 +15,7 @@
 mod error;
 mod filter;
 mod hooks;
+mod listen;
 mod lite;
 mod migrate;
 mod open;
@@ -35,6 +36,7 @@ use std::{
 
 pub use error::{Error, Result, UnknownText};
 pub use filter::Filter;
+pub(crate) use listen::Channel;
 pub use migrate::{Migration, Migrations};
 pub use open::{DatabaseSettings, LITE_FILE};
 pub use page::{Cursor, CursorError};

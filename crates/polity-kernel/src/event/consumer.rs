@@ -5,6 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::{Event, store, store::Parked};
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     clock::Clock,
     db::{self, Db, Result, Tx},
     lease::Lease,
+    observe,
 };
 
 /// What is done about an event. Its effects belong into `tx`; what must happen outside is a job.
@@ -149,6 +151,7 @@ impl ConsumerRunner {
     async fn attempt(&self, mut tx: Tx, event: &Event) -> Result<std::result::Result<(), HandleError>> {
         let handled = AssertUnwindSafe(self.consumer.handler.handle(&mut tx, event))
             .catch_unwind()
+            .instrument(observe::event_span(self.consumer.name, &event.id))
             .await;
         match handled.unwrap_or_else(|_| Err(HandleError::Retry("the handler panicked".to_owned()))) {
             Ok(()) => match tx.commit().await {

@@ -11,6 +11,7 @@
 //! Deliberately absent: a guarantee against hearing an event twice outside the database (effects there are jobs).
 
 mod consumer;
+mod copies;
 mod outbox;
 mod run;
 mod sequencer;

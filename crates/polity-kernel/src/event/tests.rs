@@ -58,7 +58,11 @@ impl House {
     async fn new(db: Db, dead: bool) -> Self {
         db.migrate(&[MIGRATIONS]).await.unwrap();
         let clock = Clock::fake(crate::clock::from_micros(1_800_000_000_000_000));
-        let events = Events::new(clock.clone(), Ids::seeded(clock.clone(), 1));
+        let events = Events::new(
+            clock.clone(),
+            Ids::seeded(clock.clone(), 1),
+            crate::wake::Wakes::default(),
+        );
         let (heard, refuse) = (Heard::default(), Arc::default());
         let ear = Ear {
             heard: Arc::clone(&heard),

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::{State, store};
 use crate::{
     clock::{Clock, Timestamp},
     db::{Db, Result, Tx},
     id::Ids,
+    wake::{Topic, Wakes},
 };
 
 /// The queue. Cheap to clone.
@@ -16,7 +15,7 @@ use crate::{
 pub struct Jobs {
     clock: Clock,
     ids: Ids,
-    enqueued: watch::Sender<u64>,
+    wakes: Wakes,
 }
 
 /// A job to enqueue.
@@ -54,12 +53,8 @@ const PRUNED_AT_ONCE: i64 = 500;
 impl Jobs {
     /// The queue as a process sees it.
     #[must_use]
-    pub fn new(clock: Clock, ids: Ids) -> Self {
-        Self {
-            clock,
-            ids,
-            enqueued: watch::Sender::new(0),
-        }
+    pub fn new(clock: Clock, ids: Ids, wakes: Wakes) -> Self {
+        Self { clock, ids, wakes }
     }
 
     /// Enqueues a job in the transaction that causes it; `None` if one with its key is there already.
@@ -79,8 +74,8 @@ impl Jobs {
             now,
         };
         let is_new = store::insert(tx, &row).await?;
-        let enqueued = self.enqueued.clone();
-        tx.on_commit(move || enqueued.send_modify(|count| *count = count.wrapping_add(1)));
+        let wakes = self.wakes.clone();
+        tx.on_commit(move || wakes.wake(Topic::Enqueued));
         Ok(is_new.then_some(id))
     }
 
@@ -116,10 +111,5 @@ impl Jobs {
                 return Ok(pruned);
             }
         }
-    }
-
-    /// Wakes whoever waits for jobs.
-    pub(super) fn wakes(&self) -> watch::Receiver<u64> {
-        self.enqueued.subscribe()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::{Cron, JobKind, JobSettings, Schedules, Worker};
-use crate::{Ctx, config::ConfigError};
+use crate::{Ctx, config::ConfigError, wake::Topic};
 
 /// The background work of jobs in this process, until the program stops; jobs that run are finished first.
 ///
@@ -33,7 +33,7 @@ pub fn run(
 }
 
 async fn work(ctx: &Ctx, worker: &Worker, settings: &JobSettings) {
-    let mut wake = ctx.jobs.wakes();
+    let mut wake = ctx.wakes.listen(Topic::Enqueued);
     let mut running: JoinSet<crate::db::Result<()>> = JoinSet::new();
     let places = settings.workers.max(1);
     while !ctx.stop.is_cancelled() {

@@ -40,7 +40,11 @@ impl House {
     async fn new(db: Db) -> Self {
         db.migrate(&[MIGRATIONS]).await.unwrap();
         let clock = Clock::fake(crate::clock::from_micros(1_800_000_000_000_000));
-        let jobs = Jobs::new(clock.clone(), Ids::seeded(clock.clone(), 1));
+        let jobs = Jobs::new(
+            clock.clone(),
+            Ids::seeded(clock.clone(), 1),
+            crate::wake::Wakes::default(),
+        );
         let counter = Arc::new(Counter::default());
         let kind = JobKind::new("test.count", Arc::clone(&counter) as Arc<dyn JobHandler>);
         let worker = Worker::new(vec![kind], db.clone(), clock.clone());
