@@ -84,7 +84,11 @@ async fn keep_beating(ctx: Ctx, mut members: Members) {
 async fn beat(ctx: &Ctx, members: &mut Members) {
     match members.beat(ctx).await {
         Ok(found) => {
-            ctx.cluster.0.processes.store(found.processes, Ordering::Relaxed);
+            let before = ctx.cluster.0.processes.swap(found.processes, Ordering::Relaxed);
+            if before < found.processes {
+                // Nothing is told while there is nobody to tell: the newcomer has missed what happened since it looked.
+                ctx.wakes.wake_all();
+            }
             ctx.limiter.set_replicas(found.same_api);
             metrics::gauge!("polity_cluster_processes").set(f64::from(found.processes));
         }

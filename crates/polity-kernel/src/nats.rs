@@ -93,8 +93,8 @@ impl Nats {
         let Some(url) = &settings.url else {
             return Ok(None);
         };
-        check_name("prefix", &settings.prefix, '.')?;
-        check_name("stream", &settings.stream, '_')?;
+        check_name("prefix", &settings.prefix, "._-")?;
+        check_name("stream", &settings.stream, "_-")?;
         let addresses: Vec<async_nats::ServerAddr> = url
             .expose()
             .split(',')
@@ -269,15 +269,13 @@ fn token(r#type: &str) -> String {
         .collect()
 }
 
-fn check_name(setting: &str, name: &str, extra: char) -> Result<(), NatsError> {
-    let fine = name
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == extra);
+fn check_name(setting: &str, name: &str, extra: &str) -> Result<(), NatsError> {
+    let fine = name.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c));
     if fine && !name.is_empty() && !name.starts_with('.') && !name.ends_with('.') && !name.contains("..") {
         return Ok(());
     }
     Err(NatsError::Settings(format!(
-        "{setting} is {name:?}; it takes letters, digits, - and {extra}"
+        "{setting} is {name:?}; it takes letters, digits and any of {extra}"
     )))
 }
 
@@ -287,9 +285,9 @@ mod tests {
 
     #[test]
     fn names_are_checked_and_types_become_subjects() {
-        assert!(check_name("prefix", "acme.polity", '.').is_ok());
+        assert!(check_name("prefix", "acme.polity", "._-").is_ok());
         for wrong in ["", ".", "a..b", "a.", "a b", "a*", ">"] {
-            assert!(check_name("prefix", wrong, '.').is_err(), "{wrong}");
+            assert!(check_name("prefix", wrong, "._-").is_err(), "{wrong}");
         }
         assert_eq!(token("account_service.user.created"), "account_service.user.created");
         assert_eq!(token("a b*>"), "a_b__");

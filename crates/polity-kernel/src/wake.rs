@@ -58,6 +58,13 @@ impl Wakes {
         }
     }
 
+    /// Wakes every topic here and in the other processes.
+    pub(crate) fn wake_all(&self) {
+        for topic in Topic::ALL {
+            self.wake(topic);
+        }
+    }
+
     /// Wakes topics that another process named; all of them when what was said may have been missed.
     pub(crate) fn arrived(&self, topics: u8) {
         for topic in Topic::ALL {

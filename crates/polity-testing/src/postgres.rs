@@ -90,7 +90,7 @@ async fn execute(server: &Url, sql: &str) -> Result<(), tokio_postgres::Error> {
     clippy::disallowed_methods,
     reason = "these two describe the test run, not the program's settings"
 )]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
