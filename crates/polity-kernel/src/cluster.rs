@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Ctx, id::Ids};
+use crate::{Ctx, id::Ids, lease};
 use members::Members;
 
 /// The tables, for the kernel's migrations.
@@ -62,9 +62,14 @@ impl Cluster {
     }
 }
 
-/// Joins the others: beats once, so that it counts before it serves, and goes on until the program stops.
+/// Joins the others: beats once, so that it counts before it serves, and goes on until the program stops. Where there can
+/// be no others, what an earlier process held when it died is free at once.
 pub async fn join(ctx: &Ctx) {
-    if ctx.db.is_shared() {
+    if !ctx.db.is_shared() {
+        if let Err(error) = lease::free_all(&ctx.db, ctx.clock.now()).await {
+            tracing::warn!(error = %error, "what an earlier process held becomes free by itself in a while");
+        }
+    } else {
         let mut members = Members::default();
         beat(ctx, &mut members).await;
         ctx.spawn(keep_beating(ctx.clone(), members));

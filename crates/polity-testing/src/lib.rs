@@ -14,6 +14,7 @@
 //!
 //! [`App::each`] runs a test on SQLite and, where `POLITY_TEST_POSTGRES` names a server, on PostgreSQL. Requests go over a
 //! real socket; background work runs as in the program, and [`App::settle`] waits until there is none left.
+//! No secret may reach a log: an app that ends fails its test if one did.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,6 +23,7 @@
 )]
 
 mod client;
+mod logs;
 mod people;
 pub mod postgres;
 pub mod server;
@@ -118,6 +120,7 @@ impl App {
     }
 
     async fn start_in(place: &Arc<Place>, data: &str, settings: Value) -> Self {
+        logs::watch();
         let options = Options {
             clock: Some(place.clock.clone()),
             capture_mail: true,
@@ -190,6 +193,9 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         self.ctx.stop.cancel();
+        if !std::thread::panicking() {
+            logs::check();
+        }
     }
 }
 
