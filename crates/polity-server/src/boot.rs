@@ -1,6 +1,10 @@
 //! Opening the parts in order, and starting what the process is for.
 
-use std::{path::PathBuf, sync::OnceLock, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use axum::Router;
 use polity_kernel::{
@@ -113,7 +117,7 @@ impl Program {
         let keyring = folder::keyring_path(keys.keyring.as_ref(), &core.data_dir);
         let ring = folder::keyring(&keyring, core.environment, &clock)?;
         let db = Db::open(&database, &core.data_dir)?;
-        db.migrate(&compose::migrations(SERVICES)).await?;
+        migrate(&db).await?;
         let secrets = Secrets::open(ring, &db, &clock).await?;
         let wakes = Wakes::default();
         let ctx = Ctx::new(Parts {
@@ -234,6 +238,22 @@ impl Program {
         }
         // It waits for the collector, and so must not stand in the way of what speaks to it.
         drop(tokio::task::spawn_blocking(observe::flush).await);
+    }
+}
+
+/// How long a start waits for a database server that is not there yet: they are often started together.
+const STARTING: Duration = Duration::from_secs(30);
+
+async fn migrate(db: &Db) -> Result<(), BootError> {
+    let begun = Instant::now();
+    loop {
+        match db.migrate(&compose::migrations(SERVICES)).await {
+            Err(polity_kernel::db::Error::Unavailable(error)) if db.is_shared() && begun.elapsed() < STARTING => {
+                tracing::warn!(error, "the database is not there yet");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            done => return Ok(done.map(drop)?),
+        }
     }
 }
 
