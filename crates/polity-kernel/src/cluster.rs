@@ -4,6 +4,8 @@
 //! for ten seconds is taken for dead; no clock of one machine is compared with another's. Rate limits without Redis are
 //! divided by the processes that serve the same API.
 //!
+//! They also go by one time, the database server's, which each takes over with every beat.
+//!
 //! Wake-ups ([`crate::wake`]) travel over NATS where that is configured, else by `notify` on PostgreSQL, several per message
 //! and at most 200 messages a second. SQLite has one process, which beats for nobody.
 //!
@@ -87,6 +89,9 @@ async fn keep_beating(ctx: Ctx, mut members: Members) {
 }
 
 async fn beat(ctx: &Ctx, members: &mut Members) {
+    if let Ok(Some(time)) = ctx.db.time().await {
+        ctx.clock.follow(time);
+    }
     match members.beat(ctx).await {
         Ok(found) => {
             let before = ctx.cluster.0.processes.swap(found.processes, Ordering::Relaxed);

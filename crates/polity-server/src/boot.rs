@@ -118,6 +118,9 @@ impl Program {
         let ring = folder::keyring(&keyring, core.environment, &clock)?;
         let db = Db::open(&database, &core.data_dir)?;
         migrate(&db).await?;
+        if let Some(time) = db.time().await? {
+            clock.follow(time);
+        }
         let secrets = Secrets::open(ring, &db, &clock).await?;
         let wakes = Wakes::default();
         let ctx = Ctx::new(Parts {

@@ -154,24 +154,22 @@ impl Db {
             .map(|_| ())
     }
 
-    /// By how many microseconds the database's clock is ahead of `now`; 0 on SQLite, which has none of its own.
+    /// The time of the database server, as it was halfway between asking and hearing; `None` on SQLite, which has none of
+    /// its own.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn time_difference(&self, now: chrono::DateTime<chrono::Utc>) -> Result<i64> {
-        match self.dialect() {
-            Dialect::Lite => Ok(0),
-            Dialect::Pg => {
-                let there = self
-                    .read()
-                    .await?
-                    .sql("select clock_timestamp()")
-                    .one::<(chrono::DateTime<chrono::Utc>,)>()
-                    .await?
-                    .0;
-                Ok((there - now).num_microseconds().unwrap_or(i64::MAX))
-            }
+    pub async fn time(&self) -> Result<Option<chrono::DateTime<chrono::Utc>>> {
+        if !self.is_shared() {
+            return Ok(None);
         }
+        let mut read = self.read().await?;
+        let asked = std::time::Instant::now();
+        let (there,) = read
+            .sql("select clock_timestamp()")
+            .one::<(chrono::DateTime<chrono::Utc>,)>()
+            .await?;
+        Ok(Some(there + asked.elapsed() / 2))
     }
 
     /// Prepares every statement this process has run so far on this database; for the check, in debug builds, that what ran

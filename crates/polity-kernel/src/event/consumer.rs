@@ -59,6 +59,9 @@ const ATTEMPTS: i64 = 12;
 /// The first pause; each doubles the one before.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// No pause is as long.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+
 /// One consumer at work.
 pub struct ConsumerRunner {
     consumer: Consumer,
@@ -107,7 +110,8 @@ impl ConsumerRunner {
                 store::last_position(&mut read).await?,
             )
         };
-        let due = store::due(&mut *self.db.read().await?, name, self.clock.now(), self.batch).await?;
+        let now = self.clock.now();
+        let due = store::due(&mut *self.db.read().await?, name, now, now + LONGEST_PAUSE, self.batch).await?;
         if (progress == Some(last) && due.is_empty()) || !self.lease.hold(&self.db).await? {
             return Ok(0);
         }

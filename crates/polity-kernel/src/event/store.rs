@@ -181,11 +181,18 @@ pub(super) async fn park(tx: &mut Tx, parked: &Parked<'_>) -> Result<()> {
 }
 
 /// The parked events that are due: of each key only the first.
-pub(super) async fn due(conn: &mut Conn, consumer: &str, now: Timestamp, limit: i64) -> Result<Vec<(i64, i64)>> {
+/// No pause ends later than `longest_pause`, unless the clock that set it was ahead.
+pub(super) async fn due(
+    conn: &mut Conn,
+    consumer: &str,
+    now: Timestamp,
+    longest_pause: Timestamp,
+    limit: i64,
+) -> Result<Vec<(i64, i64)>> {
     conn.sql(
         "select position, attempts
          from event_backlog as first
-         where consumer = $1 and state = 'retry' and next_at <= $2
+         where consumer = $1 and state = 'retry' and (next_at <= $2 or next_at > $4)
            and not exists (
                select 1 from event_backlog as earlier
                where earlier.consumer = $1 and earlier.key = first.key and earlier.state = 'retry'
@@ -197,6 +204,7 @@ pub(super) async fn due(conn: &mut Conn, consumer: &str, now: Timestamp, limit: 
     .bind(consumer)
     .bind(&now)
     .bind(&limit)
+    .bind(&longest_pause)
     .all()
     .await
 }

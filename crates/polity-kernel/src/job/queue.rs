@@ -47,6 +47,8 @@ impl NewJob {
     }
 }
 
+/// No pause before another attempt is as long.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 /// How many finished jobs are deleted in one transaction.
 const PRUNED_AT_ONCE: i64 = 500;
 
@@ -93,6 +95,18 @@ impl Jobs {
     /// What the database says.
     pub async fn look(&self, db: &Db, id: &str) -> Result<Option<(State, Option<serde_json::Value>, Option<String>)>> {
         store::state(&mut *db.read().await?, id).await
+    }
+
+    /// Brings back what a clock that was ahead for a while has put off; says how many jobs were made in what is the future.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn bring_back(&self, db: &Db) -> Result<u64> {
+        let now = self.clock.now();
+        let mut tx = db.begin().await?;
+        let moved = store::bring_back(&mut tx, now, now + LONGEST_PAUSE).await?;
+        tx.commit().await?;
+        Ok(moved)
     }
 
     /// Deletes jobs that ended longer ago than `retention`; says how many.

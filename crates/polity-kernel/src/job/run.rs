@@ -74,6 +74,11 @@ async fn follow_the_clock(ctx: Ctx, schedules: Schedules, settings: JobSettings)
             tracing::warn!(error = %error, "schedules could not be followed; trying again in a moment");
         }
         looks = looks.wrapping_add(1);
+        if looks.is_multiple_of(60)
+            && let Err(error) = ctx.jobs.bring_back(&ctx.db).await
+        {
+            tracing::warn!(error = %error, "jobs of a clock that was ahead wait for it");
+        }
         if looks.is_multiple_of(3_600)
             && let Err(error) = ctx.jobs.prune(&ctx.db, retention).await
         {
