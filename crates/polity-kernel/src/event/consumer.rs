@@ -112,6 +112,8 @@ impl ConsumerRunner {
         };
         let now = self.clock.now();
         let due = store::due(&mut *self.db.read().await?, name, now, now + LONGEST_PAUSE, self.batch).await?;
+        let lag = u32::try_from(last - progress.unwrap_or(0)).unwrap_or(u32::MAX);
+        metrics::gauge!("polity_event_lag", "consumer" => name).set(f64::from(lag));
         if (progress == Some(last) && due.is_empty()) || !self.lease.hold(&self.db).await? {
             return Ok(0);
         }
@@ -157,6 +159,8 @@ impl ConsumerRunner {
             .catch_unwind()
             .instrument(observe::event_span(self.consumer.name, &event.id))
             .await;
+        let ok = if matches!(handled, Ok(Ok(()))) { "true" } else { "false" };
+        metrics::counter!("polity_events_total", "consumer" => self.consumer.name, "ok" => ok).increment(1);
         match handled.unwrap_or_else(|_| Err(HandleError::Retry("the handler panicked".to_owned()))) {
             Ok(()) => match tx.commit().await {
                 // It hid that a statement had failed, or took too long: it would do so again.
