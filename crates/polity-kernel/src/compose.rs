@@ -38,6 +38,11 @@ pub const MIGRATIONS: Migrations = Migrations {
             name: "processes",
             sql: cluster::TABLES,
         },
+        Migration {
+            version: 5,
+            name: "consumers that nobody is any more",
+            sql: event::SEEN,
+        },
     ],
 };
 

@@ -250,15 +250,25 @@ fn describe() {
     use metrics::Unit;
     metrics::describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time from a request to its response.");
     let counters = [
-        ("polity_db_commits_total", "Commits of the embedded database; each may hold many transactions."),
-        ("polity_db_transactions_total", "Transactions that were committed on the embedded database."),
+        (
+            "polity_db_commits_total",
+            "Commits of the embedded database; each may hold many transactions.",
+        ),
+        (
+            "polity_db_transactions_total",
+            "Transactions that were committed on the embedded database.",
+        ),
         ("polity_events_total", "Attempts of consumers to take an event."),
         ("polity_jobs_total", "Attempts at jobs."),
     ];
     for (name, meaning) in counters {
         metrics::describe_counter!(name, Unit::Count, meaning);
     }
-    metrics::describe_gauge!("polity_event_lag", Unit::Count, "Events that a consumer has not reached yet.");
+    metrics::describe_gauge!(
+        "polity_event_lag",
+        Unit::Count,
+        "Events that a consumer has not reached yet."
+    );
     metrics::describe_gauge!(
         "polity_cluster_processes",
         Unit::Count,

@@ -34,6 +34,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures::future::BoxFuture;
+
 pub use error::{Error, Result, UnknownText};
 pub use filter::Filter;
 pub(crate) use listen::Channel;
@@ -152,6 +154,24 @@ impl Db {
             .one::<(i64,)>()
             .await
             .map(|_| ())
+    }
+
+    /// Changes many rows, some in each transaction, until a transaction finds none; says how many. For deleting what is old:
+    /// nobody waits long for a lock, and what was done stays done.
+    ///
+    /// # Errors
+    /// What `some` says, or the database.
+    pub async fn in_batches(&self, some: impl for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<u64>>) -> Result<u64> {
+        let mut all = 0;
+        loop {
+            let mut tx = self.begin().await?;
+            let count = some(&mut tx).await?;
+            tx.commit().await?;
+            all += count;
+            if count == 0 {
+                return Ok(all);
+            }
+        }
     }
 
     /// The time of the database server, as it was halfway between asking and hearing; `None` on SQLite, which has none of

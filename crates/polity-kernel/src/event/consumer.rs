@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use super::{Event, store, store::Parked};
 use crate::{
     backoff,
-    clock::Clock,
+    clock::{Clock, Timestamp},
     db::{self, Db, Result, Tx},
     lease::Lease,
     observe,
@@ -70,6 +70,28 @@ pub struct ConsumerRunner {
     lease: Lease,
     batch: i64,
     stop: CancellationToken,
+    presence: Presence,
+}
+
+/// Says now and then that somebody is this consumer, so that events wait for it.
+#[derive(Default)]
+pub(super) struct Presence(Option<Timestamp>);
+
+/// How often.
+const SHOWN_EVERY: Duration = Duration::from_hours(1);
+
+impl Presence {
+    pub(super) async fn show(&mut self, name: &str, db: &Db, clock: &Clock) -> Result<()> {
+        let now = clock.now();
+        if self.0.is_some_and(|shown| shown <= now && now < shown + SHOWN_EVERY) {
+            return Ok(());
+        }
+        let mut tx = db.begin().await?;
+        store::see(&mut tx, name, now).await?;
+        tx.commit().await?;
+        self.0 = Some(now);
+        Ok(())
+    }
 }
 
 impl ConsumerRunner {
@@ -88,6 +110,7 @@ impl ConsumerRunner {
             lease,
             batch: i64::from(batch.max(1)),
             stop: CancellationToken::new(),
+            presence: Presence::default(),
         }
     }
 
@@ -103,6 +126,7 @@ impl ConsumerRunner {
     /// What the database says.
     pub async fn step(&mut self) -> Result<u64> {
         let name = self.consumer.name;
+        self.presence.show(name, &self.db, &self.clock).await?;
         let (progress, last) = {
             let mut read = self.db.read().await?;
             (
@@ -117,12 +141,7 @@ impl ConsumerRunner {
         if (progress == Some(last) && due.is_empty()) || !self.lease.hold(&self.db).await? {
             return Ok(0);
         }
-        let Some(mut position) = progress else {
-            let mut tx = self.db.begin().await?;
-            store::enrol(&mut tx, name).await?;
-            tx.commit().await?;
-            return Ok(1);
-        };
+        let mut position = progress.unwrap_or(0);
         let mut moved = 0;
         for (parked, attempts) in due {
             if !self.goes_on().await? {

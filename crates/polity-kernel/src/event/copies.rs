@@ -6,7 +6,7 @@
 
 use futures::future::try_join_all;
 
-use super::{Event, store};
+use super::{Event, consumer::Presence, store};
 use crate::{
     clock::Clock,
     db::{self, Db},
@@ -30,7 +30,9 @@ pub(super) enum CopyError {
 pub(super) struct Copier {
     db: Db,
     nats: Nats,
+    clock: Clock,
     lease: Lease,
+    presence: Presence,
     batch: i64,
     /// What the stream ends with, while that is known.
     end: Option<Option<String>>,
@@ -41,7 +43,9 @@ impl Copier {
         Self {
             db,
             nats,
-            lease: Lease::new("event.copies".to_owned(), owner.to_owned(), clock),
+            lease: Lease::new("event.copies".to_owned(), owner.to_owned(), clock.clone()),
+            clock,
+            presence: Presence::default(),
             batch: i64::from(batch.max(1)),
             end: None,
         }
@@ -57,6 +61,7 @@ impl Copier {
     }
 
     async fn copy(&mut self) -> Result<u64, CopyError> {
+        self.presence.show(NAME, &self.db, &self.clock).await?;
         let (progress, last) = {
             let mut read = self.db.read().await?;
             (
@@ -67,10 +72,7 @@ impl Copier {
         if progress == Some(last) || !self.lease.hold(&self.db).await? {
             return Ok(0);
         }
-        let mut position = match progress {
-            Some(position) => position,
-            None => self.enrol().await?,
-        };
+        let mut position = progress.unwrap_or(0);
         let previous = match self.end.take() {
             Some(end) => end,
             None => {
@@ -138,13 +140,6 @@ impl Copier {
                 previous,
             })
             .await
-    }
-
-    async fn enrol(&self) -> Result<i64, CopyError> {
-        let mut tx = self.db.begin().await?;
-        store::enrol(&mut tx, NAME).await?;
-        tx.commit().await?;
-        Ok(0)
     }
 
     async fn remember(&self, from: i64, to: i64) -> Result<(), CopyError> {

@@ -34,6 +34,8 @@ use crate::{Record, clock::Timestamp};
 
 /// The tables, for the kernel's migrations.
 pub const TABLES: &str = include_str!("tables.sql");
+/// What was added to them.
+pub const SEEN: &str = include_str!("seen.sql");
 
 /// Events.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -119,21 +119,14 @@ impl Events {
         Ok(found)
     }
 
-    /// Deletes events older than `retention` that every consumer has heard; says how many.
+    /// Deletes events older than `retention` that every consumer has heard; says how many. A consumer that nobody has been for
+    /// as long is not waited for.
     ///
     /// # Errors
     /// What the database says.
     pub async fn prune(&self, db: &Db, retention: Duration) -> Result<u64> {
         let before = self.clock.now() - retention;
-        let mut pruned = 0;
-        loop {
-            let mut tx = db.begin().await?;
-            let count = store::prune(&mut tx, before, PRUNED_AT_ONCE).await?;
-            tx.commit().await?;
-            pruned += count;
-            if count == 0 {
-                return Ok(pruned);
-            }
-        }
+        db.in_batches(move |tx| Box::pin(store::prune(tx, before, PRUNED_AT_ONCE)))
+            .await
     }
 }

@@ -102,11 +102,16 @@ pub(super) async fn progress(conn: &mut Conn, consumer: &str) -> Result<Option<i
     Ok(row.map(|(position,)| position))
 }
 
-pub(super) async fn enrol(tx: &mut Tx, consumer: &str) -> Result<()> {
-    tx.sql("insert into event_consumer (name, position) values ($1, 0) on conflict (name) do nothing")
-        .bind(consumer)
-        .execute()
-        .await?;
+/// Notes that the consumer is alive, which enrols a new one.
+pub(super) async fn see(tx: &mut Tx, consumer: &str, now: Timestamp) -> Result<()> {
+    tx.sql(
+        "insert into event_consumer (name, position, seen_at) values ($1, 0, $2)
+         on conflict (name) do update set seen_at = excluded.seen_at",
+    )
+    .bind(consumer)
+    .bind(&now)
+    .execute()
+    .await?;
     Ok(())
 }
 
@@ -248,14 +253,17 @@ pub(super) async fn revive(tx: &mut Tx, consumer: &str, position: i64, now: Time
     Ok(revived == 1)
 }
 
-/// Deletes old events that every consumer has passed and none has set aside; says how many.
+/// Deletes old events that every consumer has passed and none has set aside; says how many. Whoever was last seen before is
+/// no consumer any more.
 pub(super) async fn prune(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64> {
     tx.sql(
         "delete from event
          where seq in (
              select seq from event
              where position is not null and time < $1
-               and position <= (select coalesce(min(position), 0) from event_consumer)
+               and position <= (
+                   select coalesce(min(position), 0) from event_consumer where seen_at is null or seen_at >= $1
+               )
                and not exists (select 1 from event_backlog where event_backlog.position = event.position)
              order by seq
              limit $2

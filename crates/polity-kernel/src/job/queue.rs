@@ -115,15 +115,7 @@ impl Jobs {
     /// What the database says.
     pub async fn prune(&self, db: &Db, retention: Duration) -> Result<u64> {
         let before = self.clock.now() - retention;
-        let mut pruned = 0;
-        loop {
-            let mut tx = db.begin().await?;
-            let count = store::prune(&mut tx, before, PRUNED_AT_ONCE).await?;
-            tx.commit().await?;
-            pruned += count;
-            if count == 0 {
-                return Ok(pruned);
-            }
-        }
+        db.in_batches(move |tx| Box::pin(store::prune(tx, before, PRUNED_AT_ONCE)))
+            .await
     }
 }
