@@ -5,6 +5,7 @@ mod login;
 mod password;
 mod refresh;
 mod registration;
+mod signing;
 mod tokens;
 
 use polity_testing::{Answer, App};

@@ -1,11 +1,15 @@
 //! The settings of auth.
 
+use std::time::Duration;
+
 use polity_kernel::{
     Secret,
     config::{Config, Problem},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::Error;
 
 /// Registration, sign-in, tokens and sessions.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +61,28 @@ impl Default for AuthSettings {
         }
     }
 }
+
+impl AuthSettings {
+    /// What no type can say of these settings.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if ["Lax", "Strict", "None"].contains(&self.cookie_samesite.as_str()) {
+            return Ok(());
+        }
+        Err(Error::Internal(format!(
+            "auth.cookie_samesite is {:?}; it can be Lax, Strict or None",
+            self.cookie_samesite
+        )))
+    }
+
+    /// No access token lives longer than this, whoever it is for.
+    pub(super) fn longest_access(&self) -> Duration {
+        let longest = self.access_ttl.max(self.admin_access_ttl).max(LONGEST_DEV_TOKEN);
+        Duration::from_secs(u64::from(longest))
+    }
+}
+
+/// The longest life a development token may ask for, in seconds.
+pub(super) const LONGEST_DEV_TOKEN: u32 = 86_400;
 
 /// Limits per client address and path, in requests per minute.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -121,4 +147,26 @@ pub fn production_checks(config: &Config) -> Vec<Problem> {
         problems.push(Problem::new("auth.rate_limits.enabled", "is off", "leave it on"));
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_site_is_one_of_three() {
+        for (text, fine) in [
+            ("Lax", true),
+            ("Strict", true),
+            ("None", true),
+            ("lax", false),
+            ("Lax; Domain=x", false),
+        ] {
+            let settings = AuthSettings {
+                cookie_samesite: text.to_owned(),
+                ..AuthSettings::default()
+            };
+            assert_eq!(settings.check().is_ok(), fine, "{text}");
+        }
+    }
 }

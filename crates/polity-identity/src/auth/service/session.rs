@@ -238,8 +238,7 @@ async fn revoke(tx: &mut Tx, auth: &Auth, user_id: &str, session_id: &str, reaso
 
 async fn say_revoked(tx: &mut Tx, auth: &Auth, user_id: &str, session_id: &str, reason: &str) -> Result<(), Error> {
     let now = auth.ctx.clock.now();
-    let longest = auth.settings.admin_access_ttl.max(auth.settings.access_ttl).max(86_400);
-    let expires_at = now + Duration::from_secs(u64::from(longest));
+    let expires_at = now + auth.settings.longest_access();
     store::session::revoke(tx, session_id, expires_at).await?;
     let (revoked, id) = (auth.clone(), session_id.to_owned());
     tx.on_commit(move || revoked.revoked.add(id, expires_at));
