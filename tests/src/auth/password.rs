@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use polity_testing::App;
+use polity_testing::{Answer, App};
 use serde_json::json;
 
-use super::{PASSWORD, login};
+use super::{PASSWORD, login, overtake, slow_passwords};
 
 const NEW: &str = "another long password";
 
@@ -37,6 +37,96 @@ async fn a_changed_password_ends_the_other_sessions() {
             .expect(401);
         login(&app, "ada@example.com", PASSWORD).await.expect(401);
         login(&app, "ada@example.com", NEW).await.expect(200);
+    })
+    .await;
+}
+
+/// Asks for a reset and returns its token.
+async fn reset_token(app: &App, email: &str) -> String {
+    let body = json!({ "email": email });
+    app.post("/api/v1/auth/password/reset")
+        .json(&body)
+        .send()
+        .await
+        .expect(200);
+    app.settle().await;
+    let mail = app.last_mail_to(email);
+    let token = mail.split_whitespace().find(|word| word.starts_with("pol_reset_"));
+    token.unwrap().to_owned()
+}
+
+async fn confirm(app: &App, token: &str, new: &str) -> Answer {
+    let body = json!({ "token": token, "new_password": new });
+    app.post("/api/v1/auth/password/reset/confirm").json(&body).send().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_that_a_reset_overtakes_opens_nothing() {
+    App::each_with(slow_passwords(), async |app| {
+        app.register("ada@example.com").await;
+        let token = reset_token(&app, "ada@example.com").await;
+        let (reset, old) = overtake(
+            &app,
+            confirm(&app, &token, NEW),
+            login(&app, "ada@example.com", PASSWORD),
+        )
+        .await;
+        reset.expect(200);
+        // Refused, or opened before the reset, which then has ended it.
+        if old.status == 200 {
+            let sessions = app.get("/api/v1/auth/sessions").bearer(old.text_at("/access_token"));
+            sessions.send().await.expect(401);
+        } else {
+            assert_eq!(old.code(), "INVALID_CREDENTIALS");
+        }
+        login(&app, "ada@example.com", NEW).await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_and_a_reset_at_once_set_one_password() {
+    App::each_with(slow_passwords(), async |app| {
+        let ada = app.register("ada@example.com").await;
+        let token = reset_token(&app, "ada@example.com").await;
+        let body = json!({ "current_password": PASSWORD, "new_password": "the thief's own" });
+        let change = app.post("/api/v1/auth/password/change").bearer(&ada.access_token);
+        let (reset, changed) = overtake(&app, confirm(&app, &token, NEW), change.json(&body).send()).await;
+        let mut statuses = [reset.status, changed.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 401], "whichever comes second finds another password");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_current_password_cannot_be_guessed_without_end() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let change = async |current: &str| {
+            let body = json!({ "current_password": current, "new_password": NEW });
+            let request = app.post("/api/v1/auth/password/change").bearer(&ada.access_token);
+            request.json(&body).send().await
+        };
+        for _ in 0..5 {
+            change("wrong password").await.expect(401);
+        }
+        change(PASSWORD).await.expect(401);
+        app.advance(Duration::from_secs(3));
+        change(PASSWORD).await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_password_voids_the_mailed_token() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let token = reset_token(&app, "ada@example.com").await;
+        let body = json!({ "current_password": PASSWORD, "new_password": NEW });
+        let change = app.post("/api/v1/auth/password/change").bearer(&ada.access_token);
+        change.json(&body).send().await.expect(200);
+        confirm(&app, &token, "somebody else's").await.expect(401);
     })
     .await;
 }

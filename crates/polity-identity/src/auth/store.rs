@@ -11,7 +11,7 @@ use super::model::{Identity, Pending};
 macro_rules! identity {
     ($rest:literal) => {
         concat!(
-            "select user_id, email, name, password_hash, is_active from identity ",
+            "select user_id, email, name, password_hash, password_version, is_active from identity ",
             $rest
         )
     };
@@ -102,11 +102,25 @@ pub(super) async fn forget_failures(tx: &mut Tx, subject: &str) -> Result<()> {
     Ok(())
 }
 
+/// Sets a new password. What was proved with the old one counts no more, and neither do resets that wait.
 pub(super) async fn set_password(tx: &mut Tx, user_id: &str, hash: &str, now: DateTime<Utc>) -> Result<()> {
-    tx.sql("update identity set password_hash = $2, updated_at = $3 where user_id = $1")
+    tx.sql(
+        "update identity set password_hash = $2, password_version = password_version + 1, updated_at = $3
+         where user_id = $1",
+    )
+    .bind(user_id)
+    .bind(hash)
+    .bind(&now)
+    .execute()
+    .await?;
+    delete_resets(tx, user_id).await
+}
+
+/// Stores another hash of the same password.
+pub(super) async fn rehash_password(tx: &mut Tx, user_id: &str, hash: &str) -> Result<()> {
+    tx.sql("update identity set password_hash = $2 where user_id = $1")
         .bind(user_id)
         .bind(hash)
-        .bind(&now)
         .execute()
         .await?;
     Ok(())
@@ -130,6 +144,15 @@ pub(super) async fn sync_profile(
     email: &str,
     now: DateTime<Utc>,
 ) -> Result<bool> {
+    // A reset was mailed to the address that was; perhaps it is somebody else's by now.
+    tx.sql(
+        "delete from password_reset
+         where user_id in (select user_id from identity where user_id = $1 and email <> $2)",
+    )
+    .bind(user_id)
+    .bind(email)
+    .execute()
+    .await?;
     let updated = tx
         .sql(
             "update identity set name = $2, email = $3, updated_at = $4
@@ -147,8 +170,10 @@ pub(super) async fn sync_profile(
 
 /// Leaves nothing of an identity but its id.
 pub(super) async fn erase_identity(tx: &mut Tx, user_id: &str, email: &str, now: DateTime<Utc>) -> Result<()> {
+    delete_resets(tx, user_id).await?;
     tx.sql(
-        "update identity set email = $2, name = 'Erased', password_hash = null, is_active = $3, updated_at = $4
+        "update identity set email = $2, name = 'Erased', password_hash = null, password_version = password_version + 1,
+                             is_active = $3, updated_at = $4
          where user_id = $1",
     )
     .bind(user_id)
@@ -213,12 +238,18 @@ pub(super) async fn delete_pending(tx: &mut Tx, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Keeps a reset; those that waited for the same person are worth nothing from now on.
-pub(super) async fn put_reset(tx: &mut Tx, hash: &str, user_id: &str, expires_at: DateTime<Utc>) -> Result<()> {
+/// Forgets the resets that wait for a person.
+pub(super) async fn delete_resets(tx: &mut Tx, user_id: &str) -> Result<()> {
     tx.sql("delete from password_reset where user_id = $1")
         .bind(user_id)
         .execute()
         .await?;
+    Ok(())
+}
+
+/// Keeps a reset; those that waited for the same person are worth nothing from now on.
+pub(super) async fn put_reset(tx: &mut Tx, hash: &str, user_id: &str, expires_at: DateTime<Utc>) -> Result<()> {
+    delete_resets(tx, user_id).await?;
     tx.sql("insert into password_reset (hash, user_id, expires_at) values ($1, $2, $3)")
         .bind(hash)
         .bind(user_id)
@@ -228,15 +259,26 @@ pub(super) async fn put_reset(tx: &mut Tx, hash: &str, user_id: &str, expires_at
     Ok(())
 }
 
-/// Spends a reset: whoever comes second finds none.
-pub(super) async fn take_reset(tx: &mut Tx, hash: &str, now: DateTime<Utc>) -> Result<Option<String>> {
-    let row = tx
-        .sql("delete from password_reset where hash = $1 and expires_at > $2 returning user_id")
+/// Whose password a reset sets.
+pub(super) async fn find_reset(conn: &mut Conn, hash: &str, now: DateTime<Utc>) -> Result<Option<String>> {
+    let row = conn
+        .sql("select user_id from password_reset where hash = $1 and expires_at > $2")
         .bind(hash)
         .bind(&now)
         .optional::<(String,)>()
         .await?;
     Ok(row.map(|(user_id,)| user_id))
+}
+
+/// Spends a reset: whoever comes second finds none.
+pub(super) async fn take_reset(tx: &mut Tx, hash: &str, now: DateTime<Utc>) -> Result<bool> {
+    let taken = tx
+        .sql("delete from password_reset where hash = $1 and expires_at > $2")
+        .bind(hash)
+        .bind(&now)
+        .execute()
+        .await?;
+    Ok(taken == 1)
 }
 
 pub(super) async fn put_setup_token(tx: &mut Tx, hash: &str, expires_at: DateTime<Utc>) -> Result<()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use polity_kernel::{Ctx, Secret, TokenKind, TokenText, db::Tx};
 use serde_json::json;
 
-use super::{Client, Opened, login::admin_opening, open};
+use super::{Client, Opened, lock_identity, login::admin_opening, open};
 use crate::{
     account::{self, AccountId, AdminRole, NewAccount, RoleActor, fold_email},
     auth::{Auth, Error, model::Identity, store},
@@ -36,6 +36,7 @@ async fn make_admin(tx: &mut Tx, ctx: &Ctx, email: &str, hash: &str, name: &str)
     tx.lock("auth.registration", &email).await?;
     let now = ctx.clock.now();
     let identity = if let Some(identity) = store::find_identity_by_email(tx, &email).await? {
+        lock_identity(tx, &identity.user_id).await?;
         store::set_password(tx, &identity.user_id, hash, now).await?;
         identity
     } else {
@@ -44,6 +45,7 @@ async fn make_admin(tx: &mut Tx, ctx: &Ctx, email: &str, hash: &str, name: &str)
             email,
             name: name.trim().to_owned(),
             password_hash: Some(hash.to_owned()),
+            password_version: 1,
             is_active: true,
         };
         store::insert_identity(tx, &identity, true, now).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use polity_kernel::db::Tx;
 
-use super::revoke_sessions;
+use super::{lock_identity, revoke_sessions};
 use crate::auth::{Auth, Error, model::Scope, store};
 
 /// Takes over the active flag; an account that may not be used has no sessions.
@@ -14,6 +14,7 @@ pub(in crate::auth) async fn follow_status(
     user_id: &str,
     is_active: bool,
 ) -> Result<(), Error> {
+    lock_identity(tx, user_id).await?;
     store::set_active(tx, user_id, is_active, auth.ctx.clock.now()).await?;
     if !is_active {
         revoke_sessions(tx, auth, user_id, None, None, "disabled").await?;
@@ -29,6 +30,7 @@ pub(in crate::auth) async fn follow_profile(
     name: &str,
     email: &str,
 ) -> Result<(), Error> {
+    lock_identity(tx, user_id).await?;
     if !store::sync_profile(tx, user_id, name, email, auth.ctx.clock.now()).await?
         && store::find_identity(tx, user_id).await?.is_some()
     {
@@ -43,6 +45,7 @@ pub(in crate::auth) async fn follow_profile(
 /// Leaves nothing of an erased person but the id.
 pub(in crate::auth) async fn forget(tx: &mut Tx, auth: &Auth, user_id: &str) -> Result<(), Error> {
     let email = format!("erased+{user_id}@erased.invalid");
+    lock_identity(tx, user_id).await?;
     store::erase_identity(tx, user_id, &email, auth.ctx.clock.now()).await?;
     revoke_sessions(tx, auth, user_id, None, None, "deleted").await?;
     Ok(())

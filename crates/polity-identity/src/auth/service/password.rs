@@ -10,7 +10,11 @@ use polity_kernel::{
 
 use serde_json::json;
 
-use super::revoke_sessions;
+use super::{
+    lock_identity,
+    proof::{guess, prove},
+    revoke_sessions,
+};
 use crate::{
     account::fold_email,
     auth::{Auth, Error, store},
@@ -32,13 +36,19 @@ pub(in crate::auth) async fn change_password(
 ) -> Result<(), Error> {
     let ctx = &auth.ctx;
     let found = store::find_identity(&mut *ctx.db.read().await?, user_id).await?;
-    let stored = found.as_ref().and_then(|identity| identity.password_hash.as_deref());
-    if !ctx.passwords.verify(current, stored).await? || found.is_none() {
-        return Err(Error::InvalidCredentials);
-    }
-    let hash = ctx.passwords.hash(new).await?;
+    let email = found.as_ref().map_or(user_id, |identity| &identity.email).to_owned();
+    let guess = guess(auth, &email, found, current).await?;
+    let hash = match guess.right() {
+        Some(_) => Some(ctx.passwords.hash(new).await?),
+        None => None,
+    };
     let mut tx = ctx.db.begin().await?;
-    store::set_password(&mut tx, user_id, &hash, ctx.clock.now()).await?;
+    let proven = prove(&mut tx, auth, &guess).await?;
+    let (Some(identity), Some(hash)) = (proven, hash) else {
+        tx.commit().await?;
+        return Err(Error::InvalidCredentials);
+    };
+    store::set_password(&mut tx, &identity.user_id, &hash, ctx.clock.now()).await?;
     revoke_sessions(&mut tx, auth, user_id, session_id, None, "password_changed").await?;
     Ok(tx.commit().await?)
 }
@@ -72,6 +82,12 @@ pub(in crate::auth) async fn request_reset(auth: &Auth, email: &str) -> Result<(
     let Some(identity) = found else {
         return Ok(tx.rollback().await?);
     };
+    // The address must still be theirs when the mail leaves.
+    lock_identity(&mut tx, &identity.user_id).await?;
+    let still = store::find_identity(&mut tx, &identity.user_id).await?;
+    if still.is_none_or(|still| still.email != identity.email || !still.is_active) {
+        return Ok(tx.rollback().await?);
+    }
     store::put_reset(&mut tx, &hash, &identity.user_id, ctx.clock.now() + LIVES).await?;
     let mail = Mail {
         to: identity.email,
@@ -97,13 +113,19 @@ pub(in crate::auth) async fn confirm_reset(auth: &Auth, token: &str, new: &Secre
     if TokenText::parse(token).map_or(true, |parsed| parsed.kind.as_str() != "reset") {
         return Err(invalid);
     }
-    let hash = ctx.passwords.hash(new).await?;
     let token_hash = ctx.secrets.hash(PURPOSE, token).as_str().to_owned();
-    let now = ctx.clock.now();
-    let mut tx = ctx.db.begin().await?;
-    let Some(user_id) = store::take_reset(&mut tx, &token_hash, now).await? else {
+    let found = store::find_reset(&mut *ctx.db.read().await?, &token_hash, ctx.clock.now()).await?;
+    // Hashing is only for whoever has a token: it is dear.
+    let Some(user_id) = found else {
         return Err(invalid);
     };
+    let hash = ctx.passwords.hash(new).await?;
+    let now = ctx.clock.now();
+    let mut tx = ctx.db.begin().await?;
+    lock_identity(&mut tx, &user_id).await?;
+    if !store::take_reset(&mut tx, &token_hash, now).await? {
+        return Err(invalid);
+    }
     store::set_password(&mut tx, &user_id, &hash, now).await?;
     revoke_sessions(&mut tx, auth, &user_id, None, None, "password_changed").await?;
     Ok(tx.commit().await?)

@@ -253,6 +253,12 @@ async fn say_revoked(tx: &mut Tx, auth: &Auth, user_id: &str, session_id: &str, 
     Ok(())
 }
 
+/// Nobody else opens a person's sessions with a password, or ends all of them, until the transaction ends: a session is
+/// either opened by what counts afterwards, or seen by whoever ends it. Taken before the identity is read or changed.
+pub(in crate::auth) async fn lock_identity(tx: &mut Tx, user_id: &str) -> Result<(), Error> {
+    Ok(tx.lock("auth.identity", user_id).await?)
+}
+
 /// Ends the sessions of a person, `but` one, of one scope or all.
 pub(in crate::auth) async fn revoke_sessions(
     tx: &mut Tx,
@@ -262,6 +268,7 @@ pub(in crate::auth) async fn revoke_sessions(
     scope: Option<Scope>,
     reason: &str,
 ) -> Result<usize, Error> {
+    lock_identity(tx, user_id).await?;
     let now = auth.ctx.clock.now();
     let ended = store::session::end_all(tx, user_id, but, scope.map(Scope::as_str), reason, now).await?;
     for id in &ended {
