@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use polity_kernel::{Secret, TokenKind, TokenText};
 use polity_testing::{Answer, App};
 use serde_json::json;
 
@@ -176,6 +177,53 @@ async fn a_mailed_token_resets_a_password_once() {
             .to_owned();
         app.advance(Duration::from_hours(1));
         confirm(&late, PASSWORD).await.expect(401);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hashing_is_only_for_whoever_has_a_token() {
+    let mut settings = slow_passwords();
+    settings["password"]["queue"] = json!(1);
+    App::each_with(settings, async |app| {
+        let password = Secret::from(PASSWORD.to_owned());
+        let unknown = |kind: &str| {
+            let token = TokenText::generate(TokenKind::new(kind).unwrap());
+            token.expose().to_owned()
+        };
+        let (reset, setup) = (unknown("reset"), unknown("setup"));
+        let done = std::cell::Cell::new(false);
+        // While no hash can be had, whoever needs none is answered.
+        let busy = async {
+            while !done.get() {
+                let hash = || app.ctx.passwords.hash(&password);
+                drop(tokio::join!(hash(), hash(), hash()));
+            }
+        };
+        let body = json!({ "token": setup, "email": "eve@example.com", "password": NEW, "name": "Eve" });
+        let ask = async {
+            for _ in 0..5 {
+                confirm(&app, &reset, NEW).await.expect(401);
+                app.post("/setup").json(&body).send().await.expect(403);
+            }
+            done.set(true);
+        };
+        tokio::join!(busy, ask);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_made_an_administrator_with_a_new_password_has_no_old_sessions() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let token = reset_token(&app, "ada@example.com").await;
+        polity_identity::auth::create_admin(&app.ctx, "ada@example.com", Secret::from(NEW.to_owned()), "Ada")
+            .await
+            .unwrap();
+        let body = json!({ "refresh_token": ada.refresh_token });
+        app.post("/api/v1/auth/refresh").json(&body).send().await.expect(401);
+        confirm(&app, &token, PASSWORD).await.expect(401);
     })
     .await;
 }

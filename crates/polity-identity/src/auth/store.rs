@@ -293,6 +293,17 @@ pub(super) async fn put_setup_token(tx: &mut Tx, hash: &str, expires_at: DateTim
     Ok(())
 }
 
+/// Whether the set-up link still works.
+pub(super) async fn find_setup_token(conn: &mut Conn, hash: &str, now: DateTime<Utc>) -> Result<bool> {
+    let row = conn
+        .sql("select id from setup_token where hash = $1 and expires_at > $2")
+        .bind(hash)
+        .bind(&now)
+        .optional::<(i64,)>()
+        .await?;
+    Ok(row.is_some())
+}
+
 /// Spends the set-up link.
 pub(super) async fn take_setup_token(tx: &mut Tx, hash: &str, now: DateTime<Utc>) -> Result<bool> {
     let taken = tx

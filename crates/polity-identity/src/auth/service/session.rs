@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use polity_kernel::{
-    TokenKind, TokenText,
+    Ctx, TokenKind, TokenText,
     db::{Json, Tx},
     secret::SealedColumn,
 };
@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::{
     account::{self, AccountId},
     auth::{
-        Auth, Error,
+        Auth, AuthSettings, Error,
         model::{Claims, Metadata, RefreshToken, Scope, Session},
         store,
     },
@@ -229,19 +229,23 @@ async fn still_welcome(tx: &mut Tx, session: &mut Session) -> Result<Option<Stri
 
 /// Ends one session: no refresh, and its access tokens open nothing any more, here at once and elsewhere within a second.
 async fn revoke(tx: &mut Tx, auth: &Auth, user_id: &str, session_id: &str, reason: &str) -> Result<(), Error> {
-    let now = auth.ctx.clock.now();
-    if store::session::end(tx, session_id, reason, now).await? {
-        say_revoked(tx, auth, user_id, session_id, reason).await?;
+    if store::session::end(tx, session_id, reason, auth.ctx.clock.now()).await? {
+        say_revoked(tx, &auth.ctx, &auth.settings, (user_id, session_id), reason).await?;
+        remember_revoked(tx, auth, vec![session_id.to_owned()]);
     }
     Ok(())
 }
 
-async fn say_revoked(tx: &mut Tx, auth: &Auth, user_id: &str, session_id: &str, reason: &str) -> Result<(), Error> {
-    let now = auth.ctx.clock.now();
-    let expires_at = now + auth.settings.longest_access();
-    store::session::revoke(tx, session_id, expires_at).await?;
-    let (revoked, id) = (auth.clone(), session_id.to_owned());
-    tx.on_commit(move || revoked.revoked.add(id, expires_at));
+/// Keeps and publishes that a person's session has ended.
+async fn say_revoked(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    settings: &AuthSettings,
+    (user_id, session_id): (&str, &str),
+    reason: &str,
+) -> Result<(), Error> {
+    let now = ctx.clock.now();
+    store::session::revoke(tx, session_id, now + settings.longest_access()).await?;
     let event = TokenRevoked {
         user_id: user_id.to_owned(),
         session_id: session_id.to_owned(),
@@ -249,8 +253,18 @@ async fn say_revoked(tx: &mut Tx, auth: &Auth, user_id: &str, session_id: &str, 
         reason: reason.to_owned(),
         timestamp: now,
     };
-    auth.ctx.events.publish(tx, event.event()).await?;
+    ctx.events.publish(tx, event.event()).await?;
     Ok(())
+}
+
+/// Lets this process know at once what it would read soon.
+fn remember_revoked(tx: &mut Tx, auth: &Auth, ids: Vec<String>) {
+    let (auth, until) = (auth.clone(), auth.ctx.clock.now() + auth.settings.longest_access());
+    tx.on_commit(move || {
+        for id in ids {
+            auth.revoked.add(id, until);
+        }
+    });
 }
 
 /// Nobody else opens a person's sessions with a password, or ends all of them, until the transaction ends: a session is
@@ -268,13 +282,28 @@ pub(in crate::auth) async fn revoke_sessions(
     scope: Option<Scope>,
     reason: &str,
 ) -> Result<usize, Error> {
+    let ended = end_sessions(tx, &auth.ctx, &auth.settings, user_id, but, scope, reason).await?;
+    let count = ended.len();
+    remember_revoked(tx, auth, ended);
+    Ok(count)
+}
+
+/// The same for a program that may serve none itself; those that do read it within a second. Returns their ids.
+pub(super) async fn end_sessions(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    settings: &AuthSettings,
+    user_id: &str,
+    but: Option<&str>,
+    scope: Option<Scope>,
+    reason: &str,
+) -> Result<Vec<String>, Error> {
     lock_identity(tx, user_id).await?;
-    let now = auth.ctx.clock.now();
-    let ended = store::session::end_all(tx, user_id, but, scope.map(Scope::as_str), reason, now).await?;
+    let ended = store::session::end_all(tx, user_id, but, scope.map(Scope::as_str), reason, ctx.clock.now()).await?;
     for id in &ended {
-        say_revoked(tx, auth, user_id, id, reason).await?;
+        say_revoked(tx, ctx, settings, (user_id, id), reason).await?;
     }
-    Ok(ended.len())
+    Ok(ended)
 }
 
 /// Signs out: by refresh token, or by the session of an access token. What is not valid is simply not signed in.
