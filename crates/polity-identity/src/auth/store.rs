@@ -315,34 +315,58 @@ pub(super) async fn take_setup_token(tx: &mut Tx, hash: &str, now: DateTime<Utc>
     Ok(taken == 1)
 }
 
-/// Deletes what has ended; each statement is bounded by what ended since the last time.
-pub(super) async fn clean_up(tx: &mut Tx, now: DateTime<Utc>, sessions_before: DateTime<Utc>) -> Result<u64> {
+/// What was of use before these times is not any more.
+pub(super) struct Ended {
+    pub now: DateTime<Utc>,
+    /// Wrong passwords are forgotten, and so are the successors of refresh tokens: their use is over in seconds.
+    pub recent: DateTime<Utc>,
+    /// Mails that could not be sent in this time are given up.
+    pub mails: DateTime<Utc>,
+    pub sessions: DateTime<Utc>,
+    pub keys: DateTime<Utc>,
+}
+
+macro_rules! delete_some {
+    ($table:literal, $key:literal, $rest:literal) => {
+        concat!(
+            "delete from ",
+            $table,
+            " where ",
+            $key,
+            " in (select ",
+            $key,
+            " from ",
+            $table,
+            " where ",
+            $rest,
+            " limit $2)"
+        )
+    };
+}
+
+/// Deletes what has ended, at most `limit` rows of a table; says how many.
+pub(super) async fn clean_up(tx: &mut Tx, ended: &Ended, limit: i64) -> Result<u64> {
     let mut gone = 0;
-    for sql in [
-        "delete from pending_registration where expires_at <= $1",
-        "delete from password_reset where expires_at <= $1",
-        "delete from revocation where expires_at <= $1",
-        "delete from setup_token where expires_at <= $1",
+    for (sql, before) in [
+        (
+            delete_some!("pending_registration", "id", "expires_at <= $1"),
+            ended.now,
+        ),
+        (delete_some!("password_reset", "hash", "expires_at <= $1"), ended.now),
+        (delete_some!("revocation", "session_id", "expires_at <= $1"), ended.now),
+        (delete_some!("setup_token", "id", "expires_at <= $1"), ended.now),
+        (delete_some!("refresh_token", "hash", "expires_at <= $1"), ended.now),
+        (delete_some!("login_failure", "subject", "at <= $1"), ended.recent),
+        (delete_some!("identity_mail", "id", "created_at <= $1"), ended.mails),
+        (delete_some!("auth_session", "id", "expires_at <= $1"), ended.sessions),
+        (delete_some!("signing_key", "kid", "replaced_at <= $1"), ended.keys),
+        (
+            "update refresh_token set successor = null
+             where hash in (select hash from refresh_token where successor is not null and used_at <= $1 limit $2)",
+            ended.recent,
+        ),
     ] {
-        gone += tx.sql(sql).bind(&now).execute().await?;
+        gone += tx.sql(sql).bind(&before).bind(&limit).execute().await?;
     }
-    // Successors are of use for seconds; what is left of them is only worth stealing.
-    let used_before = now - std::time::Duration::from_hours(1);
-    gone += tx
-        .sql("update refresh_token set successor = null where successor is not null and used_at <= $1")
-        .bind(&used_before)
-        .execute()
-        .await?;
-    let failures_before = now - std::time::Duration::from_hours(1);
-    gone += tx
-        .sql("delete from login_failure where at <= $1")
-        .bind(&failures_before)
-        .execute()
-        .await?;
-    gone += tx
-        .sql("delete from auth_session where expires_at <= $1")
-        .bind(&sessions_before)
-        .execute()
-        .await?;
     Ok(gone)
 }

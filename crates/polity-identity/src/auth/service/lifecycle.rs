@@ -47,7 +47,9 @@ pub(in crate::auth) async fn forget(tx: &mut Tx, auth: &Auth, user_id: &str) -> 
     let email = format!("erased+{user_id}@erased.invalid");
     lock_identity(tx, user_id).await?;
     store::erase_identity(tx, user_id, &email, auth.ctx.clock.now()).await?;
+    // What was revoked stays so: revocations name the session alone.
     revoke_sessions(tx, auth, user_id, None, None, "deleted").await?;
+    store::session::delete_all(tx, user_id).await?;
     Ok(())
 }
 
@@ -58,13 +60,32 @@ pub(in crate::auth) async fn revoke_admin_sessions(tx: &mut Tx, auth: &Auth, use
 }
 
 /// Sessions are kept this long after they ended, for whoever asks what happened.
-const KEPT: Duration = Duration::from_hours(30 * 24);
+const SESSIONS: Duration = Duration::from_hours(30 * 24);
+/// A mail is given up after this; what it opens has ended long before.
+const MAILS: Duration = Duration::from_hours(3 * 24);
+/// How long wrong passwords are counted together.
+const RECENT: Duration = Duration::from_hours(1);
+/// How many rows of a table one transaction deletes: it must not keep others waiting.
+const AT_ONCE: i64 = 500;
 
 /// Deletes what has ended; says how much.
 pub(in crate::auth) async fn clean_up(auth: &Auth) -> Result<u64, Error> {
     let now = auth.ctx.clock.now();
-    let mut tx = auth.ctx.db.begin().await?;
-    let gone = store::clean_up(&mut tx, now, now - KEPT).await?;
-    tx.commit().await?;
-    Ok(gone)
+    let ended = store::Ended {
+        now,
+        recent: now - RECENT,
+        mails: now - MAILS,
+        sessions: now - SESSIONS,
+        keys: auth.keys.retired_before(),
+    };
+    let mut gone = 0;
+    loop {
+        let mut tx = auth.ctx.db.begin().await?;
+        let some = store::clean_up(&mut tx, &ended, AT_ONCE).await?;
+        tx.commit().await?;
+        if some == 0 {
+            return Ok(gone);
+        }
+        gone += some;
+    }
 }

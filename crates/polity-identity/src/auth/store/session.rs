@@ -103,6 +103,15 @@ pub(crate) async fn end_all(
     Ok(ended.into_iter().map(|(id,)| id).collect())
 }
 
+/// Leaves nothing of a person's sessions; their refresh tokens go with them.
+pub(crate) async fn delete_all(tx: &mut Tx, user_id: &str) -> Result<()> {
+    tx.sql("delete from auth_session where user_id = $1")
+        .bind(user_id)
+        .execute()
+        .await?;
+    Ok(())
+}
+
 /// Ends one session; false if it had ended.
 pub(crate) async fn end(tx: &mut Tx, id: &str, reason: &str, now: DateTime<Utc>) -> Result<bool> {
     let ended = tx
