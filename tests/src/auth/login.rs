@@ -264,3 +264,27 @@ async fn signing_out_ends_the_session_and_clears_the_cookie() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cookies_domain_is_set_for_hosts_under_it_alone() {
+    App::each_with(json!({ "auth": { "cookie_domain": ".example.com" } }), async |app| {
+        app.register("ada@example.com").await;
+        let body = json!({ "email": "ada@example.com", "password": PASSWORD });
+        for (host, domain) in [
+            ("example.com", true),
+            ("app.example.com:8443", true),
+            ("notexample.com", false),
+            ("example.com.evil.org", false),
+            ("127.0.0.1", false),
+        ] {
+            let login = app.post("/api/v1/auth/login").header("Host", host).json(&body);
+            let logout = app.post("/api/v1/auth/logout").header("Host", host);
+            for answer in [login.send().await.expect(200), logout.send().await.expect(200)] {
+                let cookie = answer.header("set-cookie").to_owned();
+                assert_eq!(cookie.contains("; Domain=example.com"), domain, "{host}: {cookie}");
+                assert_eq!(cookie.contains("Domain"), domain, "{host}: {cookie}");
+            }
+        }
+    })
+    .await;
+}

@@ -29,7 +29,7 @@ pub struct AuthSettings {
     pub return_refresh_token_in_body: bool,
     /// Whether the refresh cookie is only sent over https; by default in every environment but development.
     pub secure_cookies: Option<bool>,
-    /// The domain of the refresh cookie; unset: the host alone.
+    /// The domain of the refresh cookie, for hosts under it; unset, and for other hosts: the host alone.
     pub cookie_domain: Option<String>,
     /// When browsers send the refresh cookie to other sites' requests: Lax, Strict or None.
     pub cookie_samesite: String,
@@ -65,13 +65,25 @@ impl Default for AuthSettings {
 impl AuthSettings {
     /// What no type can say of these settings.
     pub(super) fn check(&self) -> Result<(), Error> {
-        if ["Lax", "Strict", "None"].contains(&self.cookie_samesite.as_str()) {
-            return Ok(());
+        if !["Lax", "Strict", "None"].contains(&self.cookie_samesite.as_str()) {
+            return Err(Error::Internal(format!(
+                "auth.cookie_samesite is {:?}; it can be Lax, Strict or None",
+                self.cookie_samesite
+            )));
         }
-        Err(Error::Internal(format!(
-            "auth.cookie_samesite is {:?}; it can be Lax, Strict or None",
-            self.cookie_samesite
-        )))
+        let is_host = |domain: &str| domain.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+        match self.cookie_domain() {
+            Some(domain) if !is_host(domain) => Err(Error::Internal(format!(
+                "auth.cookie_domain is {domain:?}; it can be a domain such as example.com"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The domain of the refresh cookie, without the dot that older browsers wanted.
+    pub(super) fn cookie_domain(&self) -> Option<&str> {
+        let domain = self.cookie_domain.as_deref()?.trim().trim_start_matches('.');
+        (!domain.is_empty()).then_some(domain)
     }
 
     /// No access token lives longer than this, whoever it is for.
@@ -167,6 +179,26 @@ mod tests {
                 ..AuthSettings::default()
             };
             assert_eq!(settings.check().is_ok(), fine, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_domain_is_a_domain() {
+        for (text, domain, fine) in [
+            ("example.com", Some("example.com"), true),
+            (".example.com", Some("example.com"), true),
+            (" ", None, true),
+            ("example.com; Secure", Some("example.com; Secure"), false),
+        ] {
+            let settings = AuthSettings {
+                cookie_domain: Some(text.to_owned()),
+                ..AuthSettings::default()
+            };
+            assert_eq!(
+                (settings.cookie_domain(), settings.check().is_ok()),
+                (domain, fine),
+                "{text}"
+            );
         }
     }
 }
