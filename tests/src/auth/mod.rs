@@ -1,6 +1,7 @@
 //! Auth over HTTP, on both databases.
 
 mod admin;
+mod callers;
 mod lifecycle;
 mod login;
 mod password;
