@@ -83,3 +83,57 @@ async fn what_has_ended_is_cleaned_up_in_any_number() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_has_so_many_sessions_and_the_oldest_ends() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        for one in 0..199 {
+            tx.sql(
+                "insert into auth_session (id, user_id, scope, provider, permissions, metadata, ip, user_agent, created_at,
+                                           last_activity, expires_at)
+                 select $1, user_id, scope, provider, permissions, metadata, ip, user_agent, $2, $2, expires_at
+                 from auth_session
+                 where id like 'ses_%'",
+            )
+            .bind(&format!("other_{one}"))
+            .bind(&(app.ctx.clock.now() + Duration::from_secs(1)))
+            .execute()
+            .await
+            .unwrap();
+        }
+        tx.commit().await.unwrap();
+        let list = |token: &str| app.get("/api/v1/auth/sessions").bearer(token).send();
+        assert_eq!(list(&ada.access_token).await.expect(200).body["total"], 200);
+        app.advance(Duration::from_secs(2));
+        let new = login(&app, "ada@example.com", PASSWORD).await.expect(200);
+        list(&ada.access_token).await.expect(401);
+        assert_eq!(list(new.text_at("/access_token")).await.expect(200).body["total"], 200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_gets_so_many_resets_an_hour() {
+    App::each(async |app| {
+        app.register("ada@example.com").await;
+        let ask = async || {
+            let body = json!({ "email": "ada@example.com" });
+            let ask = app.post("/api/v1/auth/password/reset").json(&body).send();
+            let answer = ask.await.expect(200);
+            app.settle().await;
+            answer
+        };
+        let mails = || app.ctx.mail.captured().len();
+        let (before, first) = (mails(), ask().await);
+        for _ in 0..8 {
+            assert_eq!(ask().await.body, first.body);
+        }
+        assert_eq!(mails() - before, 5);
+        app.advance(Duration::from_hours(1));
+        ask().await;
+        assert_eq!(mails() - before, 6);
+    })
+    .await;
+}

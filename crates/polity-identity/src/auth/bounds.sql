@@ -5,3 +5,6 @@ alter table identity add column password_version bigint not null default 1;
 create index refresh_token_used on refresh_token (used_at) where successor is not null;
 create index refresh_token_expires on refresh_token (expires_at);
 create index identity_mail_created on identity_mail (created_at);
+
+-- A person has so many sessions and no more.
+create index auth_session_live on auth_session (user_id, created_at desc) where invalidated_at is null;

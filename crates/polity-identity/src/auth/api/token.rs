@@ -268,7 +268,8 @@ struct TokenPairOut {
 
 /// Issues a pair of tokens for a person.
 ///
-/// For services and administrators. It opens a session like signing in does.
+/// For services and administrators. It opens a session like signing in does. Nobody gets one for a person whose account is
+/// disabled, and only services and super_admins for an administrator.
 #[operation("auth.token_pair", errors(codes::FORBIDDEN))]
 async fn token_pair(
     caller: AuthAdmin,
@@ -295,7 +296,7 @@ async fn token_pair(
     if let Some(answer) = http::replay(&auth.ctx, &mut tx, key.as_ref()).await? {
         return Ok(answer.into());
     }
-    let opened = service::mint(&mut tx, &auth, opening).await?;
+    let opened = service::mint(&mut tx, &auth, &caller, opening).await?;
     let out = TokenPairOut {
         success: true,
         access_token: opened.access_token,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use polity_kernel::{
     Secret, TokenKind, TokenText,
     job::NewJob,
+    limit::Rule,
     mail::{Mail, Priority},
 };
 
@@ -23,6 +24,8 @@ use crate::{
 
 /// How long a reset lives.
 const LIVES: Duration = Duration::from_hours(1);
+/// How many mails an address gets in an hour, whoever asks for them.
+const MAILS_AN_HOUR: u32 = 5;
 /// What keeps hashes of resets apart from others.
 const PURPOSE: &str = "auth.password_reset";
 
@@ -60,6 +63,11 @@ pub(in crate::auth) const REQUEST_RESET: &str = "auth.request_reset";
 pub(in crate::auth) async fn ask_for_reset(auth: &Auth, email: &str) -> Result<(), Error> {
     let email = fold_email(email);
     let key = auth.ctx.secrets.hash(PURPOSE, &email).as_str().to_owned();
+    let rule = Rule::new("auth.reset", MAILS_AN_HOUR, Duration::from_hours(1), MAILS_AN_HOUR);
+    if !auth.ctx.limiter.check(&rule, &key).await.allowed {
+        // The last mail still works: whoever asks in somebody's name keeps nobody from a new password.
+        return Ok(());
+    }
     let job = NewJob {
         key: Some(key),
         ..NewJob::new(REQUEST_RESET, json!({ "email": email }))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use polity_kernel::{
     Ctx, TokenKind, TokenText,
+    caller::Caller,
     db::{Json, Tx},
     secret::SealedColumn,
 };
@@ -14,7 +15,7 @@ use polity_ports::{
 use serde_json::json;
 
 use crate::{
-    account::{self, AccountId},
+    account::{self, AccountId, AdminRole},
     auth::{
         Auth, AuthSettings, Error,
         model::{Claims, Metadata, RefreshToken, Scope, Session},
@@ -30,6 +31,9 @@ pub(in crate::auth) const SUCCESSORS: SealedColumn = SealedColumn {
 };
 /// What keeps hashes of refresh tokens apart from others.
 const PURPOSE: &str = "auth.refresh_token";
+
+/// How many live sessions a person has at most; as many as are listed.
+const MOST_SESSIONS: i64 = 200;
 
 /// Where somebody signs in from.
 #[derive(Debug, Clone, Default)]
@@ -89,8 +93,20 @@ pub(in crate::auth) async fn open(tx: &mut Tx, auth: &Auth, opening: Opening<'_>
         invalidated_at: None,
     };
     store::session::insert(tx, &session).await?;
+    end_oldest(tx, auth, opening.user_id).await?;
     let refresh_token = new_token(tx, auth, &session).await?;
     opened(auth, &session, opening.email, refresh_token)
+}
+
+/// Ends the oldest sessions of a person who has too many. Whoever opens them without end would else make it impossible to
+/// end them all in one transaction, as a new password does.
+async fn end_oldest(tx: &mut Tx, auth: &Auth, user_id: &str) -> Result<(), Error> {
+    let ended = store::session::end_oldest(tx, user_id, MOST_SESSIONS, "too_many", auth.ctx.clock.now()).await?;
+    for id in &ended {
+        say_revoked(tx, &auth.ctx, &auth.settings, (user_id, id), "too_many").await?;
+    }
+    remember_revoked(tx, auth, ended);
+    Ok(())
 }
 
 /// Stores a new refresh token of a session, hashed.
@@ -206,10 +222,10 @@ async fn still_welcome(tx: &mut Tx, session: &mut Session) -> Result<Option<Stri
             .get("email")
             .and_then(|email| email.as_str())
             .map(str::to_owned);
-        return Ok(identity
-            .filter(|identity| identity.is_active)
-            .map(|identity| identity.email)
-            .or(minted));
+        return Ok(match identity {
+            Some(identity) => identity.is_active.then_some(identity.email),
+            None => minted,
+        });
     };
     if !account.is_active {
         return Ok(None);
@@ -360,8 +376,25 @@ pub(in crate::auth) async fn end_session(auth: &Auth, user_id: &str, session_id:
     Ok(tx.commit().await?)
 }
 
-/// A pair of tokens for somebody, on the word of an administrator or a service.
-pub(in crate::auth) async fn mint(tx: &mut Tx, auth: &Auth, opening: Opening<'_>) -> Result<Opened, Error> {
+/// A pair of tokens for somebody, on the word of an administrator or a service: for nobody who may not sign in, and on no
+/// lesser administrator's word for an administrator, in whose name their address and then their password could be changed.
+pub(in crate::auth) async fn mint(
+    tx: &mut Tx,
+    auth: &Auth,
+    caller: &Caller,
+    opening: Opening<'_>,
+) -> Result<Opened, Error> {
+    lock_identity(tx, opening.user_id).await?;
+    let account = account::claims(tx, &AccountId(opening.user_id.to_owned())).await?;
+    if account.as_ref().is_some_and(|account| !account.is_active) {
+        return Err(Error::NoPair("The account is disabled"));
+    }
+    let is_admin = account.is_some_and(|account| !account.admin_roles.0.is_empty());
+    let highest = AdminRole::SuperAdmin.as_str();
+    let may = caller.is_service() || caller.id == opening.user_id || caller.admin_roles.iter().any(|r| r == highest);
+    if is_admin && !may {
+        return Err(Error::NoPair("Only a super_admin may have tokens for an administrator"));
+    }
     let mut opening = opening;
     // There may be no account and no identity here to take the address from when the pair is refreshed.
     opening.metadata.insert("email".to_owned(), opening.email.into());
