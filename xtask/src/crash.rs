@@ -114,7 +114,7 @@ async fn crash(options: Options) -> Result<String, Failure> {
     let mut people: Vec<Person> = Vec::new();
     let mut violations = Findings::new();
     for client in clients {
-        match tokio::time::timeout(Duration::from_secs(60), client).await {
+        match tokio::time::timeout(Duration::from_mins(1), client).await {
             Ok(Ok(report)) => {
                 people.extend(report.people);
                 violations.extend(report.violations);

@@ -67,14 +67,12 @@ impl Cluster {
 /// Joins the others: beats once, so that it counts before it serves, and goes on until the program stops. Where there can
 /// be no others, what an earlier process held when it died is free at once.
 pub async fn join(ctx: &Ctx) {
-    if !ctx.db.is_shared() {
-        if let Err(error) = lease::free_all(&ctx.db, ctx.clock.now()).await {
-            tracing::warn!(error = %error, "what an earlier process held becomes free by itself in a while");
-        }
-    } else {
+    if ctx.db.is_shared() {
         let mut members = Members::default();
         beat(ctx, &mut members).await;
         ctx.spawn(keep_beating(ctx.clone(), members));
+    } else if let Err(error) = lease::free_all(&ctx.db, ctx.clock.now()).await {
+        tracing::warn!(error = %error, "what an earlier process held becomes free by itself in a while");
     }
     relay::start(ctx);
 }

@@ -131,7 +131,7 @@ async fn run(cli: Cli) -> Result<ExitCode, BootError> {
         }
         Some(Command::Admin(admin)) => ask::admin(config, admin).await?,
         Some(Command::Keys(keys::Keys::Create { file, if_missing })) => {
-            keys::create(&file, if_missing, &Clock::system())?
+            keys::create(&file, if_missing, &Clock::system())?;
         }
         Some(Command::Keys(command)) => ask::print(config, command.request()).await?,
         Some(Command::Events(command)) => ask::events(config, command).await?,

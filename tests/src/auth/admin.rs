@@ -106,3 +106,23 @@ async fn two_bootstraps_at_once_make_one_administrator() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_set_up_form_refuses_what_cannot_be_stored() {
+    App::each(async |app| {
+        let token = polity_identity::auth::setup_token(&app.ctx).await.unwrap().unwrap();
+        let setup = async |name: &str| {
+            let fields = [
+                ("token", token.expose()),
+                ("email", "root@example.com"),
+                ("password", PASSWORD),
+                ("name", name),
+            ];
+            app.post("/setup").form(&fields).send().await
+        };
+        assert_eq!(setup("Root\0").await.expect(422).code(), "VALIDATION_FAILED");
+        setup("Root").await.expect(200);
+        setup("Root").await.expect(403);
+    })
+    .await;
+}

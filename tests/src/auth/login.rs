@@ -3,7 +3,7 @@ use std::time::Duration;
 use polity_testing::App;
 use serde_json::{Value, json};
 
-use super::{PASSWORD, cookie, login};
+use super::{PASSWORD, cookie, login, overtake, slow_passwords};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signing_in_opens_a_session_and_sets_the_cookie() {
@@ -85,6 +85,29 @@ async fn wrong_passwords_lock_an_address_for_a_growing_while_known_or_not() {
         // And what was wrong before is forgotten.
         login(&app, "ada@example.com", "wrong password").await.expect(401);
         login(&app, "ada@example.com", PASSWORD).await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_at_once_are_locked_out_like_guesses_in_a_row() {
+    App::each_with(slow_passwords(), async |app| {
+        app.register("ada@example.com").await;
+        for _ in 0..4 {
+            login(&app, "ada@example.com", "wrong password").await.expect(401);
+        }
+        let fifth = login(&app, "ada@example.com", "wrong password");
+        let (fifth, right) = overtake(&app, fifth, login(&app, "ada@example.com", PASSWORD)).await;
+        fifth.expect(401);
+        let mut read = app.ctx.db.read().await.unwrap();
+        let counted = read
+            .sql("select failures from login_failure")
+            .all::<(i64,)>()
+            .await
+            .unwrap();
+        // Either the fifth came first, and the right one was too late; or it came afterwards, and was the first again.
+        let expected = if right.status == 200 { 1 } else { 5 };
+        assert_eq!(counted, [(expected,)], "{}", right.text);
     })
     .await;
 }
@@ -238,6 +261,30 @@ async fn signing_out_ends_the_session_and_clears_the_cookie() {
             .send()
             .await
             .expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cookies_domain_is_set_for_hosts_under_it_alone() {
+    App::each_with(json!({ "auth": { "cookie_domain": ".example.com" } }), async |app| {
+        app.register("ada@example.com").await;
+        let body = json!({ "email": "ada@example.com", "password": PASSWORD });
+        for (host, domain) in [
+            ("example.com", true),
+            ("app.example.com:8443", true),
+            ("notexample.com", false),
+            ("example.com.evil.org", false),
+            ("127.0.0.1", false),
+        ] {
+            let login = app.post("/api/v1/auth/login").header("Host", host).json(&body);
+            let logout = app.post("/api/v1/auth/logout").header("Host", host);
+            for answer in [login.send().await.expect(200), logout.send().await.expect(200)] {
+                let cookie = answer.header("set-cookie").to_owned();
+                assert_eq!(cookie.contains("; Domain=example.com"), domain, "{host}: {cookie}");
+                assert_eq!(cookie.contains("Domain"), domain, "{host}: {cookie}");
+            }
+        }
     })
     .await;
 }

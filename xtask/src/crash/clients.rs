@@ -152,7 +152,7 @@ impl Client {
                 let person = &mut self.people[who];
                 person.acknowledged = number;
                 person.changes += 1;
-                if changed["name"] != number.to_string() {
+                if changed["name"].as_str().and_then(|name| name.parse().ok()) != Some(number) {
                     self.violations
                         .push(format!("a change to {number} answered {}", changed["name"]));
                 }

@@ -65,7 +65,7 @@ pub(super) async fn await_port(name: &str, port: u16, child: &mut Child) -> Resu
         if let Some(ended) = child.try_wait()? {
             return Err(Failure::Broken(format!("{name} ended while starting: {ended}")));
         }
-        if begun.elapsed() > Duration::from_secs(60) {
+        if begun.elapsed() > Duration::from_mins(1) {
             return Err(Failure::Broken(format!("{name} did not start within a minute")));
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -23,7 +23,7 @@ type Row = (Option<i64>, String, String, String, Value);
 /// Waits until the servers have done what is to be done, and compares. Says in a line what was compared.
 pub(super) async fn look(fleet: &mut Fleet, people: &[Person], wrong: &mut Findings) -> Result<String, Failure> {
     let db = fleet.database()?;
-    until("events and jobs are done", Duration::from_secs(120), async || {
+    until("events and jobs are done", Duration::from_mins(2), async || {
         settled(&db).await.unwrap_or(false)
     })
     .await?;
@@ -200,7 +200,7 @@ async fn resets_happened_once_per_job(db: &Db, fleet: &Fleet, wrong: &mut Findin
         let found = text.split_whitespace().find(|word| word.starts_with("pol_reset_"));
         tokens.extend(found.map(str::to_owned));
     }
-    if tokens.len() as i64 != jobs {
+    if i64::try_from(tokens.len()) != Ok(jobs) {
         wrong.push(format!("{jobs} jobs made {} reset tokens", tokens.len()));
     }
     Ok(())

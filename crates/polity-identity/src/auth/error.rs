@@ -57,6 +57,12 @@ pub enum Error {
     /// The organization is none of the person's.
     #[error("You are not a member of this organization")]
     NotAMember,
+    /// No pair of tokens for this person on the word of this caller.
+    #[error("{0}")]
+    NoPair(&'static str),
+    /// The token would be longer than those that are verified.
+    #[error("permissions and metadata are too much to carry in a token")]
+    TokenTooLong,
     /// No such session.
     #[error("There is no such session")]
     SessionNotFound,
@@ -109,7 +115,8 @@ impl From<Error> for Problem {
             Error::InvalidToken(_) => challenge(code::INVALID_TOKEN, &error),
             Error::NotAnAdmin => challenge(code::NOT_AN_ADMIN, &error),
             Error::BootstrapClosed => Self::new(code::BOOTSTRAP_CLOSED, error.to_string()),
-            Error::NotAMember => Self::new(codes::FORBIDDEN, error.to_string()),
+            Error::NotAMember | Error::NoPair(_) => Self::new(codes::FORBIDDEN, error.to_string()),
+            Error::TokenTooLong => Self::field(&["metadata"], error.to_string(), "too_long"),
             Error::SessionNotFound => Self::new(code::SESSION_NOT_FOUND, error.to_string()),
             Error::RegistrationEnded => Self::new(code::REGISTRATION_ENDED, error.to_string()),
             Error::PasswordLength => Self::field(&["password"], error.to_string(), "value_error"),

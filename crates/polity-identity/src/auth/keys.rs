@@ -15,7 +15,7 @@ use polity_kernel::{Ctx, clock::Timestamp, secret::SealedColumn};
 use serde_json::json;
 
 use super::{
-    Error,
+    Auth, Error,
     store::keys::{self, SigningKeyRow},
 };
 
@@ -26,13 +26,21 @@ pub(super) const COLUMN: SealedColumn = SealedColumn {
     column: "sealed",
 };
 
-/// No access token lives longer than this; after it a replaced key verifies nothing.
-const VERIFIES: Duration = Duration::from_hours(48);
+/// How much longer a replaced key verifies than the longest token lives: a replica that has not read the new one yet still
+/// signs with it.
+const MARGIN: Duration = Duration::from_hours(1);
+/// How often the keys are read anew, for those that another replica made.
+const EVERY: Duration = Duration::from_mins(1);
+/// What was read less long ago than this is not read again, however often it is asked for.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// The keys of this process.
 pub(super) struct SigningKeys {
     ctx: Ctx,
+    verifies: Duration,
     loaded: RwLock<Loaded>,
+    /// Held while the keys are read: whoever comes meanwhile waits for that reading and makes none of their own.
+    reading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -44,11 +52,13 @@ struct Loaded {
 }
 
 impl SigningKeys {
-    /// Loads the keys; the first start makes one.
-    pub(super) async fn open(ctx: &Ctx) -> Result<Self, Error> {
+    /// Loads the keys, of which a replaced one verifies for as long as the longest token lives; the first start makes one.
+    pub(super) async fn open(ctx: &Ctx, longest_token: Duration) -> Result<Self, Error> {
         let keys = Self {
             ctx: ctx.clone(),
+            verifies: longest_token + MARGIN,
             loaded: RwLock::default(),
+            reading: tokio::sync::Mutex::default(),
         };
         if !keys.load().await? {
             keys.make(true).await?;
@@ -89,7 +99,7 @@ impl SigningKeys {
     async fn load(&self) -> Result<bool, Error> {
         let ctx = &self.ctx;
         let now = ctx.clock.now();
-        let rows = keys::list(&mut *ctx.db.read().await?, now - VERIFIES).await?;
+        let rows = keys::list(&mut *ctx.db.read().await?, self.retired_before()).await?;
         let mut loaded = Loaded {
             at: Some(now),
             ..Loaded::default()
@@ -129,15 +139,21 @@ impl SigningKeys {
         if let Some(found) = self.known(kid) {
             return Some(found);
         }
+        self.reload().await;
+        self.known(kid)
+    }
+
+    /// Reads the keys anew unless that was done a moment ago. If they cannot be read, the ones known stay.
+    async fn reload(&self) {
+        let _reading = self.reading.lock().await;
         let last = self.loaded.read().unwrap_or_else(PoisonError::into_inner).at;
         let now = self.ctx.clock.now();
-        if last.is_some_and(|last| now >= last && now < last + Duration::from_secs(1)) {
-            return None;
+        if last.is_some_and(|last| now >= last && now < last + FRESH) {
+            return;
         }
         if let Err(error) = self.load().await {
             tracing::warn!(error = %error, "the signing keys could not be read");
         }
-        self.known(kid)
     }
 
     fn known(&self, kid: &str) -> Option<DecodingKey> {
@@ -149,8 +165,22 @@ impl SigningKeys {
             .cloned()
     }
 
-    /// The public keys.
-    pub(super) fn jwks(&self) -> serde_json::Value {
+    /// Keys that were replaced before this verify nothing any more.
+    pub(super) fn retired_before(&self) -> Timestamp {
+        self.ctx.clock.now() - self.verifies
+    }
+
+    /// The public keys. Whoever asks has met an unknown one, perhaps made by another replica.
+    pub(super) async fn jwks(&self) -> serde_json::Value {
+        self.reload().await;
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).jwks.clone()
+    }
+}
+
+/// Takes over keys that other replicas made, until the program stops: nobody signs with a replaced one for long.
+pub(super) async fn follow_rotations(auth: Auth) {
+    let stop = &auth.ctx.stop;
+    while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+        auth.keys.reload().await;
     }
 }

@@ -61,11 +61,18 @@ pub const SERVICE: Service = Service {
     ],
     migrations: Migrations {
         set: "auth",
-        list: &[Migration {
-            version: 1,
-            name: "identities and sessions",
-            sql: include_str!("tables.sql"),
-        }],
+        list: &[
+            Migration {
+                version: 1,
+                name: "identities and sessions",
+                sql: include_str!("tables.sql"),
+            },
+            Migration {
+                version: 2,
+                name: "password versions, what cleaning up looks for",
+                sql: include_str!("bounds.sql"),
+            },
+        ],
     },
     sealed: &[
         keys::COLUMN,
@@ -109,21 +116,23 @@ impl FromRef<Auth> for Ctx {
 /// # Errors
 /// If its settings or its keys cannot be read.
 pub async fn mount(ctx: &Ctx) -> Result<Mounted, Error> {
-    let settings = ctx
+    let settings: AuthSettings = ctx
         .config
         .section("auth")
         .map_err(|error| Error::Internal(error.to_string()))?;
+    settings.check()?;
     let auth = Auth(Arc::new(Parts {
         ctx: ctx.clone(),
-        settings,
-        keys: keys::SigningKeys::open(ctx).await?,
+        keys: keys::SigningKeys::open(ctx, settings.longest_access()).await?,
         revoked: authenticator::Revocations::default(),
-        remembered: authenticator::remember_nothing(),
+        remembered: authenticator::remember_nothing(settings.remembered_tokens),
+        settings,
         started: ctx.clock.now(),
     }));
     // A second mount of the same program keeps the first one's.
     drop(ctx.authenticator.set(Arc::new(auth.clone())));
     ctx.spawn(authenticator::follow_revocations(auth.clone()));
+    ctx.spawn(keys::follow_rotations(auth.clone()));
     let mut routes = api::routes();
     if ctx.core.environment.is_development() {
         routes = api::add_development(routes);

@@ -100,6 +100,8 @@ pub(super) struct Identity {
     pub email: String,
     pub name: String,
     pub password_hash: Option<String>,
+    /// Which of the person's passwords it is.
+    pub password_version: i64,
     pub is_active: bool,
 }
 

@@ -4,6 +4,7 @@ mod admin;
 mod lifecycle;
 mod login;
 mod password;
+mod proof;
 mod registration;
 mod session;
 
@@ -14,6 +15,6 @@ pub(super) use login::{Door, login};
 pub(super) use password::{REQUEST_RESET, ask_for_reset, change_password, confirm_reset, request_reset};
 pub(super) use registration::{DEV_CODES, Registered, Verified, dev_look, register, resend, verify};
 pub(super) use session::{
-    Client, Opened, Opening, SUCCESSORS, end_session, list_sessions, log_out, log_out_everywhere, mint, open, refresh,
-    revoke_sessions,
+    Client, Opened, Opening, SUCCESSORS, end_session, list_sessions, lock_identity, log_out, log_out_everywhere, mint,
+    open, refresh, revoke_sessions,
 };

@@ -1,11 +1,15 @@
 //! The settings of auth.
 
+use std::time::Duration;
+
 use polity_kernel::{
     Secret,
     config::{Config, Problem},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::Error;
 
 /// Registration, sign-in, tokens and sessions.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -21,11 +25,14 @@ pub struct AuthSettings {
     pub admin_refresh_ttl: u32,
     /// How long the same refresh token may be used again by somebody else who was as fast, in seconds.
     pub refresh_grace: u32,
+    /// How many verified access tokens each process remembers, so that it need not verify them again; each takes about a
+    /// kilobyte. 0: every token is verified every time.
+    pub remembered_tokens: u32,
     /// Whether login gives the refresh token in the body too, not only in the cookie.
     pub return_refresh_token_in_body: bool,
     /// Whether the refresh cookie is only sent over https; by default in every environment but development.
     pub secure_cookies: Option<bool>,
-    /// The domain of the refresh cookie; unset: the host alone.
+    /// The domain of the refresh cookie, for hosts under it; unset, and for other hosts: the host alone.
     pub cookie_domain: Option<String>,
     /// When browsers send the refresh cookie to other sites' requests: Lax, Strict or None.
     pub cookie_samesite: String,
@@ -47,6 +54,7 @@ impl Default for AuthSettings {
             admin_access_ttl: 14_400,
             admin_refresh_ttl: 86_400,
             refresh_grace: 10,
+            remembered_tokens: 50_000,
             return_refresh_token_in_body: false,
             secure_cookies: None,
             cookie_domain: None,
@@ -57,6 +65,40 @@ impl Default for AuthSettings {
         }
     }
 }
+
+impl AuthSettings {
+    /// What no type can say of these settings.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if !["Lax", "Strict", "None"].contains(&self.cookie_samesite.as_str()) {
+            return Err(Error::Internal(format!(
+                "auth.cookie_samesite is {:?}; it can be Lax, Strict or None",
+                self.cookie_samesite
+            )));
+        }
+        let is_host = |domain: &str| domain.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+        match self.cookie_domain() {
+            Some(domain) if !is_host(domain) => Err(Error::Internal(format!(
+                "auth.cookie_domain is {domain:?}; it can be a domain such as example.com"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The domain of the refresh cookie, without the dot that older browsers wanted.
+    pub(super) fn cookie_domain(&self) -> Option<&str> {
+        let domain = self.cookie_domain.as_deref()?.trim().trim_start_matches('.');
+        (!domain.is_empty()).then_some(domain)
+    }
+
+    /// No access token lives longer than this, whoever it is for.
+    pub(super) fn longest_access(&self) -> Duration {
+        let longest = self.access_ttl.max(self.admin_access_ttl).max(LONGEST_DEV_TOKEN);
+        Duration::from_secs(u64::from(longest))
+    }
+}
+
+/// The longest life a development token may ask for, in seconds.
+pub(super) const LONGEST_DEV_TOKEN: u32 = 86_400;
 
 /// Limits per client address and path, in requests per minute.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -121,4 +163,46 @@ pub fn production_checks(config: &Config) -> Vec<Problem> {
         problems.push(Problem::new("auth.rate_limits.enabled", "is off", "leave it on"));
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_site_is_one_of_three() {
+        for (text, fine) in [
+            ("Lax", true),
+            ("Strict", true),
+            ("None", true),
+            ("lax", false),
+            ("Lax; Domain=x", false),
+        ] {
+            let settings = AuthSettings {
+                cookie_samesite: text.to_owned(),
+                ..AuthSettings::default()
+            };
+            assert_eq!(settings.check().is_ok(), fine, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_domain_is_a_domain() {
+        for (text, domain, fine) in [
+            ("example.com", Some("example.com"), true),
+            (".example.com", Some("example.com"), true),
+            (" ", None, true),
+            ("example.com; Secure", Some("example.com; Secure"), false),
+        ] {
+            let settings = AuthSettings {
+                cookie_domain: Some(text.to_owned()),
+                ..AuthSettings::default()
+            };
+            assert_eq!(
+                (settings.cookie_domain(), settings.check().is_ok()),
+                (domain, fine),
+                "{text}"
+            );
+        }
+    }
 }

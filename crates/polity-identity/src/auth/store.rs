@@ -11,7 +11,7 @@ use super::model::{Identity, Pending};
 macro_rules! identity {
     ($rest:literal) => {
         concat!(
-            "select user_id, email, name, password_hash, is_active from identity ",
+            "select user_id, email, name, password_hash, password_version, is_active from identity ",
             $rest
         )
     };
@@ -102,11 +102,25 @@ pub(super) async fn forget_failures(tx: &mut Tx, subject: &str) -> Result<()> {
     Ok(())
 }
 
+/// Sets a new password. What was proved with the old one counts no more, and neither do resets that wait.
 pub(super) async fn set_password(tx: &mut Tx, user_id: &str, hash: &str, now: DateTime<Utc>) -> Result<()> {
-    tx.sql("update identity set password_hash = $2, updated_at = $3 where user_id = $1")
+    tx.sql(
+        "update identity set password_hash = $2, password_version = password_version + 1, updated_at = $3
+         where user_id = $1",
+    )
+    .bind(user_id)
+    .bind(hash)
+    .bind(&now)
+    .execute()
+    .await?;
+    delete_resets(tx, user_id).await
+}
+
+/// Stores another hash of the same password.
+pub(super) async fn rehash_password(tx: &mut Tx, user_id: &str, hash: &str) -> Result<()> {
+    tx.sql("update identity set password_hash = $2 where user_id = $1")
         .bind(user_id)
         .bind(hash)
-        .bind(&now)
         .execute()
         .await?;
     Ok(())
@@ -130,6 +144,15 @@ pub(super) async fn sync_profile(
     email: &str,
     now: DateTime<Utc>,
 ) -> Result<bool> {
+    // A reset was mailed to the address that was; perhaps it is somebody else's by now.
+    tx.sql(
+        "delete from password_reset
+         where user_id in (select user_id from identity where user_id = $1 and email <> $2)",
+    )
+    .bind(user_id)
+    .bind(email)
+    .execute()
+    .await?;
     let updated = tx
         .sql(
             "update identity set name = $2, email = $3, updated_at = $4
@@ -147,8 +170,10 @@ pub(super) async fn sync_profile(
 
 /// Leaves nothing of an identity but its id.
 pub(super) async fn erase_identity(tx: &mut Tx, user_id: &str, email: &str, now: DateTime<Utc>) -> Result<()> {
+    delete_resets(tx, user_id).await?;
     tx.sql(
-        "update identity set email = $2, name = 'Erased', password_hash = null, is_active = $3, updated_at = $4
+        "update identity set email = $2, name = 'Erased', password_hash = null, password_version = password_version + 1,
+                             is_active = $3, updated_at = $4
          where user_id = $1",
     )
     .bind(user_id)
@@ -213,12 +238,18 @@ pub(super) async fn delete_pending(tx: &mut Tx, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Keeps a reset; those that waited for the same person are worth nothing from now on.
-pub(super) async fn put_reset(tx: &mut Tx, hash: &str, user_id: &str, expires_at: DateTime<Utc>) -> Result<()> {
+/// Forgets the resets that wait for a person.
+pub(super) async fn delete_resets(tx: &mut Tx, user_id: &str) -> Result<()> {
     tx.sql("delete from password_reset where user_id = $1")
         .bind(user_id)
         .execute()
         .await?;
+    Ok(())
+}
+
+/// Keeps a reset; those that waited for the same person are worth nothing from now on.
+pub(super) async fn put_reset(tx: &mut Tx, hash: &str, user_id: &str, expires_at: DateTime<Utc>) -> Result<()> {
+    delete_resets(tx, user_id).await?;
     tx.sql("insert into password_reset (hash, user_id, expires_at) values ($1, $2, $3)")
         .bind(hash)
         .bind(user_id)
@@ -228,15 +259,26 @@ pub(super) async fn put_reset(tx: &mut Tx, hash: &str, user_id: &str, expires_at
     Ok(())
 }
 
-/// Spends a reset: whoever comes second finds none.
-pub(super) async fn take_reset(tx: &mut Tx, hash: &str, now: DateTime<Utc>) -> Result<Option<String>> {
-    let row = tx
-        .sql("delete from password_reset where hash = $1 and expires_at > $2 returning user_id")
+/// Whose password a reset sets.
+pub(super) async fn find_reset(conn: &mut Conn, hash: &str, now: DateTime<Utc>) -> Result<Option<String>> {
+    let row = conn
+        .sql("select user_id from password_reset where hash = $1 and expires_at > $2")
         .bind(hash)
         .bind(&now)
         .optional::<(String,)>()
         .await?;
     Ok(row.map(|(user_id,)| user_id))
+}
+
+/// Spends a reset: whoever comes second finds none.
+pub(super) async fn take_reset(tx: &mut Tx, hash: &str, now: DateTime<Utc>) -> Result<bool> {
+    let taken = tx
+        .sql("delete from password_reset where hash = $1 and expires_at > $2")
+        .bind(hash)
+        .bind(&now)
+        .execute()
+        .await?;
+    Ok(taken == 1)
 }
 
 pub(super) async fn put_setup_token(tx: &mut Tx, hash: &str, expires_at: DateTime<Utc>) -> Result<()> {
@@ -251,6 +293,17 @@ pub(super) async fn put_setup_token(tx: &mut Tx, hash: &str, expires_at: DateTim
     Ok(())
 }
 
+/// Whether the set-up link still works.
+pub(super) async fn find_setup_token(conn: &mut Conn, hash: &str, now: DateTime<Utc>) -> Result<bool> {
+    let row = conn
+        .sql("select id from setup_token where hash = $1 and expires_at > $2")
+        .bind(hash)
+        .bind(&now)
+        .optional::<(i64,)>()
+        .await?;
+    Ok(row.is_some())
+}
+
 /// Spends the set-up link.
 pub(super) async fn take_setup_token(tx: &mut Tx, hash: &str, now: DateTime<Utc>) -> Result<bool> {
     let taken = tx
@@ -262,34 +315,58 @@ pub(super) async fn take_setup_token(tx: &mut Tx, hash: &str, now: DateTime<Utc>
     Ok(taken == 1)
 }
 
-/// Deletes what has ended; each statement is bounded by what ended since the last time.
-pub(super) async fn clean_up(tx: &mut Tx, now: DateTime<Utc>, sessions_before: DateTime<Utc>) -> Result<u64> {
+/// What was of use before these times is not any more.
+pub(super) struct Ended {
+    pub now: DateTime<Utc>,
+    /// Wrong passwords are forgotten, and so are the successors of refresh tokens: their use is over in seconds.
+    pub recent: DateTime<Utc>,
+    /// Mails that could not be sent in this time are given up.
+    pub mails: DateTime<Utc>,
+    pub sessions: DateTime<Utc>,
+    pub keys: DateTime<Utc>,
+}
+
+macro_rules! delete_some {
+    ($table:literal, $key:literal, $rest:literal) => {
+        concat!(
+            "delete from ",
+            $table,
+            " where ",
+            $key,
+            " in (select ",
+            $key,
+            " from ",
+            $table,
+            " where ",
+            $rest,
+            " limit $2)"
+        )
+    };
+}
+
+/// Deletes what has ended, at most `limit` rows of a table; says how many.
+pub(super) async fn clean_up(tx: &mut Tx, ended: &Ended, limit: i64) -> Result<u64> {
     let mut gone = 0;
-    for sql in [
-        "delete from pending_registration where expires_at <= $1",
-        "delete from password_reset where expires_at <= $1",
-        "delete from revocation where expires_at <= $1",
-        "delete from setup_token where expires_at <= $1",
+    for (sql, before) in [
+        (
+            delete_some!("pending_registration", "id", "expires_at <= $1"),
+            ended.now,
+        ),
+        (delete_some!("password_reset", "hash", "expires_at <= $1"), ended.now),
+        (delete_some!("revocation", "session_id", "expires_at <= $1"), ended.now),
+        (delete_some!("setup_token", "id", "expires_at <= $1"), ended.now),
+        (delete_some!("refresh_token", "hash", "expires_at <= $1"), ended.now),
+        (delete_some!("login_failure", "subject", "at <= $1"), ended.recent),
+        (delete_some!("identity_mail", "id", "created_at <= $1"), ended.mails),
+        (delete_some!("auth_session", "id", "expires_at <= $1"), ended.sessions),
+        (delete_some!("signing_key", "kid", "replaced_at <= $1"), ended.keys),
+        (
+            "update refresh_token set successor = null
+             where hash in (select hash from refresh_token where successor is not null and used_at <= $1 limit $2)",
+            ended.recent,
+        ),
     ] {
-        gone += tx.sql(sql).bind(&now).execute().await?;
+        gone += tx.sql(sql).bind(&before).bind(&limit).execute().await?;
     }
-    // Successors are of use for seconds; what is left of them is only worth stealing.
-    let used_before = now - std::time::Duration::from_hours(1);
-    gone += tx
-        .sql("update refresh_token set successor = null where successor is not null and used_at <= $1")
-        .bind(&used_before)
-        .execute()
-        .await?;
-    let failures_before = now - std::time::Duration::from_hours(1);
-    gone += tx
-        .sql("delete from login_failure where at <= $1")
-        .bind(&failures_before)
-        .execute()
-        .await?;
-    gone += tx
-        .sql("delete from auth_session where expires_at <= $1")
-        .bind(&sessions_before)
-        .execute()
-        .await?;
     Ok(gone)
 }

@@ -69,14 +69,18 @@ impl Auth {
         Ok((self.sign(&claims)?, claims))
     }
 
-    /// Signs claims.
+    /// Signs claims; none that could not be verified for their length.
     pub(super) fn sign(&self, claims: &Claims) -> Result<String, Error> {
         let (kid, key) = self.keys.signing()?;
         let header = Header {
             kid: Some(kid),
             ..Header::new(Algorithm::EdDSA)
         };
-        encode(&header, claims, &key).map_err(|error| Error::Internal(error.to_string()))
+        let token = encode(&header, claims, &key).map_err(|error| Error::Internal(error.to_string()))?;
+        if token.len() > LONGEST {
+            return Err(Error::TokenTooLong);
+        }
+        Ok(token)
     }
 
     /// The claims of a token whose signature, issuer, time and session hold. Signature first, then the rest.

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use aide::{OperationInput, generate::GenContext, openapi};
 use axum::extract::{FromRef, FromRequestParts};
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 use indexmap::IndexMap;
 
 use super::{Caller, Identity, Kind};
@@ -126,15 +126,15 @@ fn state(operation: &mut openapi::Operation, name: &str, schemes: &[&str]) {
 /// The caller a request's headers prove: by service secret, bearer token, API credential, in this order.
 ///
 /// # Errors
-/// 401 if a credential is there and not valid.
+/// 401 if a credential is there and not valid, or there twice: a proxy may have looked at the other one.
 pub async fn identify(ctx: &Ctx, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
-    if let Some(secret) = headers.get("x-internal-service-secret") {
+    if let Some(secret) = only(headers, "x-internal-service-secret")? {
         return service(ctx, headers, secret.as_bytes()).map(Some);
     }
     let Some(authenticator) = ctx.authenticator.get() else {
         return Ok(None);
     };
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
+    if let Some(value) = only(headers, header::AUTHORIZATION.as_str())? {
         let token = value
             .to_str()
             .ok()
@@ -143,7 +143,7 @@ pub async fn identify(ctx: &Ctx, headers: &HeaderMap) -> Result<Option<Caller>, 
             .ok_or_else(|| Problem::unauthenticated("The Authorization header must be `Bearer <token>`"))?;
         return authenticator.bearer(token.1.trim()).await.map(Some);
     }
-    if let Some(value) = headers.get("x-api-key") {
+    if let Some(value) = only(headers, "x-api-key")? {
         let text = value
             .to_str()
             .map_err(|_| Problem::unauthenticated("Invalid API key"))?;
@@ -152,14 +152,25 @@ pub async fn identify(ctx: &Ctx, headers: &HeaderMap) -> Result<Option<Caller>, 
     Ok(None)
 }
 
+/// The value of a header that may be there once.
+fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a HeaderValue>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Problem::unauthenticated(format!(
+            "The header {name} is there more than once"
+        )));
+    }
+    Ok(first)
+}
+
 fn service(ctx: &Ctx, headers: &HeaderMap, secret: &[u8]) -> Result<Caller, Problem> {
-    let says_so = headers
-        .get("x-internal-service")
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
+    let says_so =
+        only(headers, "x-internal-service")?.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     if !ctx.callers.admits(secret) || !says_so {
         return Err(Problem::unauthenticated("The service credential is not valid"));
     }
-    let on_behalf_of = match headers.get("x-user-id").map(http::HeaderValue::to_str) {
+    let on_behalf_of = match only(headers, "x-user-id")?.map(HeaderValue::to_str) {
         Some(Ok(id)) if !id.trim().is_empty() && id.len() <= 255 => Some(id.trim().to_owned()),
         None => None,
         Some(_) => {

@@ -180,16 +180,10 @@ impl Db {
     /// # Errors
     /// If the database does not answer.
     pub async fn time(&self) -> Result<Option<chrono::DateTime<chrono::Utc>>> {
-        if !self.is_shared() {
-            return Ok(None);
+        match &self.0.backend {
+            Backend::Lite(_) => Ok(None),
+            Backend::Pg(pg) => pg.time().await.map(Some),
         }
-        let mut read = self.read().await?;
-        let asked = std::time::Instant::now();
-        let (there,) = read
-            .sql("select clock_timestamp()")
-            .one::<(chrono::DateTime<chrono::Utc>,)>()
-            .await?;
-        Ok(Some(there + asked.elapsed() / 2))
     }
 
     /// Prepares every statement this process has run so far on this database; for the check, in debug builds, that what ran

@@ -85,6 +85,14 @@ impl Pg {
         Ok(conn)
     }
 
+    pub(super) async fn time(&self) -> Result<chrono::DateTime<chrono::Utc>> {
+        let client = self.readers.get().await.map_err(unavailable)?;
+        let asked = Instant::now();
+        let row = client.query_one("select clock_timestamp()", &[]).await?;
+        let there: chrono::DateTime<chrono::Utc> = row.try_get(0)?;
+        Ok(there + asked.elapsed() / 2)
+    }
+
     pub(super) async fn prepare(&self, sql: &str) -> Result<()> {
         let client = self.readers.get().await.map_err(unavailable)?;
         client

@@ -34,8 +34,15 @@ pub(super) struct Copier {
     lease: Lease,
     presence: Presence,
     batch: i64,
-    /// What the stream ends with, while that is known.
-    end: Option<Option<String>>,
+    end: End,
+}
+
+/// What the stream ends with.
+enum End {
+    /// It has to be asked.
+    Unknown,
+    /// The id of its last copy, if it has one.
+    At(Option<String>),
 }
 
 impl Copier {
@@ -47,7 +54,7 @@ impl Copier {
             clock,
             presence: Presence::default(),
             batch: i64::from(batch.max(1)),
-            end: None,
+            end: End::Unknown,
         }
     }
 
@@ -55,7 +62,7 @@ impl Copier {
     pub(super) async fn step(&mut self) -> Result<u64, CopyError> {
         let copied = self.copy().await;
         if copied.is_err() {
-            self.end = None;
+            self.end = End::Unknown;
         }
         copied
     }
@@ -73,27 +80,29 @@ impl Copier {
             return Ok(0);
         }
         let mut position = progress.unwrap_or(0);
-        let previous = match self.end.take() {
-            Some(end) => end,
-            None => {
-                let last_copy = self.nats.last_copy().await?;
-                // What was sent by somebody who died before remembering it. A stream that is ahead of the database
-                // belongs to another one, or to a later state of this one; its end is no reason to skip anything.
-                if let Some(copy) = &last_copy
-                    && copy.position > position
-                    && copy.position <= last
-                {
-                    self.remember(position, copy.position).await?;
-                    position = copy.position;
-                }
-                last_copy.map(|copy| copy.id)
-            }
+        let previous = match std::mem::replace(&mut self.end, End::Unknown) {
+            End::At(previous) => previous,
+            End::Unknown => self.ask_for_the_end(&mut position, last).await?,
         };
         let events = store::after(&mut *self.db.read().await?, position, &[], self.batch).await?;
         let (end, reached) = self.send(&events, previous, position).await?;
         self.remember(position, reached).await?;
-        self.end = Some(end);
+        self.end = End::At(end);
         Ok(events.len() as u64)
+    }
+
+    /// The id of the last copy in the stream; moves `position` to it where somebody died after sending it and before
+    /// remembering that. A stream that is ahead of the database belongs to another one, or to a later state of this one: its
+    /// end is no reason to skip anything.
+    async fn ask_for_the_end(&self, position: &mut i64, last: i64) -> Result<Option<String>, CopyError> {
+        let last_copy = self.nats.last_copy().await?;
+        if let Some(copy) = &last_copy
+            && (*position + 1..=last).contains(&copy.position)
+        {
+            self.remember(*position, copy.position).await?;
+            *position = copy.position;
+        }
+        Ok(last_copy.map(|copy| copy.id))
     }
 
     /// Sends them in order, then waits until all are acknowledged. Returns the new end and its position.

@@ -122,16 +122,19 @@ impl ClientIp {
             .to_canonical();
         let is_trusted = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
         let forwarded = parts.headers.get_all("x-forwarded-for");
-        let chain: Vec<&str> = forwarded
+        let chain: Vec<&[u8]> = forwarded
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|v| v.split(','))
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .collect();
         for hop in chain.iter().rev().take(16) {
             if !is_trusted(client) {
                 break;
             }
-            let Ok(ip) = hop.trim().parse::<IpAddr>() else { break };
+            // Whatever is no address ends the chain: what stands before it may be anybody's word.
+            let ip = std::str::from_utf8(hop)
+                .ok()
+                .and_then(|hop| hop.trim().parse::<IpAddr>().ok());
+            let Some(ip) = ip else { break };
             client = ip.to_canonical();
         }
         Self(client)
@@ -156,3 +159,35 @@ impl<S: Send + Sync> FromRequestParts<S> for UserAgent {
 }
 
 impl OperationInput for UserAgent {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(forwarded: &[&[u8]]) -> String {
+        let mut request = http::Request::builder();
+        for value in forwarded {
+            request = request.header("x-forwarded-for", http::HeaderValue::from_bytes(value).unwrap());
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        parts
+            .extensions
+            .insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 1], 1))));
+        ClientIp::of(&parts, &["10.0.0.0/8".parse().unwrap()]).0.to_string()
+    }
+
+    #[test]
+    fn the_client_is_the_last_that_no_proxy_vouches_for() {
+        assert_eq!(client(&[]), "10.0.0.1");
+        assert_eq!(client(&[b"203.0.113.9, 198.51.100.7, 10.0.0.2"]), "198.51.100.7");
+        assert_eq!(client(&[b"203.0.113.9", b"::ffff:198.51.100.7"]), "198.51.100.7");
+        assert_eq!(client(&[b"203.0.113.9, unknown"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn what_is_no_text_hides_no_hop() {
+        // The proxy added what it saw to a line of the client's.
+        assert_eq!(client(&[b"203.0.113.9", b"\xff, 198.51.100.7"]), "198.51.100.7");
+        assert_eq!(client(&[b"203.0.113.9", b"\xff"]), "10.0.0.1");
+    }
+}

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: an operation that creates or charges happens once, however often it is asked for.
 //!
-//! The record is written in the transaction of the effect: (key, caller, route, hash of the body) with the sealed answer. A
-//! repeated request gets the same answer; the same key with another body is refused. A record lives a day.
+//! The record is written in the transaction of the effect: (key, caller, route, hash of path, query and body) with the
+//! sealed answer. A repeated request gets the same answer; the same key for anything else is refused. A record lives a day.
 
 use aide::{OperationInput, OperationOutput, generate::GenContext, openapi};
 use axum::{
@@ -37,7 +37,8 @@ pub struct Idempotency<T> {
     key: Option<Key>,
 }
 
-/// What a request is recognised by: everything about the caller, the route and the key, and apart from it the body.
+/// What a request is recognised by: everything about the caller, the route and the key, and apart from it what is asked: the
+/// path with its parameters, the query and the body.
 #[derive(Debug, Clone)]
 pub struct Key {
     key_hash: String,
@@ -60,7 +61,10 @@ where
         };
         let caller = caller::identify(&ctx, request.headers())
             .await?
-            .map_or_else(String::new, |caller| caller.label());
+            .map_or_else(String::new, |caller| {
+                let organization = caller.organization_id.as_deref().unwrap_or_default();
+                format!("{}\0{organization}", caller.label())
+            });
         let route = request
             .extensions()
             .get::<MatchedPath>()
@@ -77,11 +81,9 @@ where
                 )
             })?;
         let key_hash = ctx.secrets.hash("idempotency.key", &scope).as_str().to_owned();
-        let body_hash = ctx
-            .secrets
-            .hash("idempotency.body", &String::from_utf8_lossy(&bytes))
-            .as_str()
-            .to_owned();
+        let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+        let asked = format!("{path}\0{}", String::from_utf8_lossy(&bytes));
+        let body_hash = ctx.secrets.hash("idempotency.body", &asked).as_str().to_owned();
         let Json(body) = Json::from_request(Request::from_parts(parts, Body::from(bytes)), state).await?;
         Ok(Self {
             body,
@@ -161,7 +163,7 @@ impl<T: schemars::JsonSchema> OperationOutput for Reply<T> {
 /// requests with one key pass it one after the other.
 ///
 /// # Errors
-/// 422 if the earlier request had another body.
+/// 422 if the earlier request asked for something else.
 pub async fn replay(ctx: &Ctx, tx: &mut Tx, key: Option<&Key>) -> Result<Option<Replayed>, Problem> {
     let Some(key) = key else { return Ok(None) };
     tx.lock("idempotency", &key.key_hash).await?;
@@ -176,7 +178,7 @@ pub async fn replay(ctx: &Ctx, tx: &mut Tx, key: Option<&Key>) -> Result<Option<
     if body_hash != key.body_hash {
         return Err(Problem::new(
             codes::IDEMPOTENCY_MISMATCH,
-            "This Idempotency-Key was used with another body; use a new key.",
+            "This Idempotency-Key was used for another request; use a new key.",
         ));
     }
     let answer = ctx.secrets.open_sealed(ANSWERS, &key.key_hash, &answer)?;

@@ -50,7 +50,8 @@ pub async fn serve(listener: TcpListener, router: Router, settings: &HttpSetting
             },
         };
         drop(stream.set_nodelay(true));
-        let connection = connection(&builder, stream, peer, router.clone(), &graceful);
+        let patience = Duration::from_millis(settings.header_timeout_ms);
+        let connection = connection(&builder, stream, peer, router.clone(), &graceful, patience);
         spawn(async move {
             connection.await;
             drop(place);
@@ -94,8 +95,12 @@ fn connection(
     peer: SocketAddr,
     router: Router,
     graceful: &GracefulShutdown,
+    patience: Duration,
 ) -> impl Future<Output = ()> + Send + 'static {
+    let asked = CancellationToken::new();
+    let asks = asked.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        asks.cancel();
         request.extensions_mut().insert(ConnectInfo(peer));
         let router = router.clone();
         async move {
@@ -111,9 +116,18 @@ fn connection(
         .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .into_owned();
     let watched = graceful.watch(connection);
+    // The timer of heads starts when the version of HTTP is known: who says less than that would stay for ever.
+    let silent = async move {
+        if tokio::time::timeout(patience, asked.cancelled()).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
     async move {
-        if let Err(error) = watched.await {
-            tracing::debug!(error = %error, "a connection ended early");
+        tokio::select! {
+            ended = watched => if let Err(error) = ended {
+                tracing::debug!(error = %error, "a connection ended early");
+            },
+            () = silent => tracing::debug!("a connection asked nothing in time"),
         }
     }
 }
@@ -159,5 +173,29 @@ mod tests {
             "{answer}"
         );
         assert!(TcpStream::connect(address).await.is_err(), "it still listens");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_connects_and_asks_nothing_has_to_go() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let settings = HttpSettings {
+            header_timeout_ms: 50,
+            ..HttpSettings::default()
+        };
+        let serving = serve(listener, Router::new(), &settings, stop.clone());
+        let asking = async {
+            // Nothing, half of a request, half of what HTTP/2 begins with, and all of it.
+            for said in ["", "GET / HT", "PRI * HT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.write_all(said.as_bytes()).await.unwrap();
+                let mut answer = Vec::new();
+                let end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+                assert!(end.is_ok(), "{said:?} keeps a connection open");
+            }
+            stop.cancel();
+        };
+        tokio::join!(serving, asking);
     }
 }

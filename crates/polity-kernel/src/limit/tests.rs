@@ -186,6 +186,10 @@ mod over_redis {
     use super::*;
 
     /// Several replicas of one deployment on the private Redis of the test command, each with a wrong clock of its own.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "these describe the test run, not the program's settings; a prefix is never used again"
+    )]
     fn replicas(count: usize, prefix: &str) -> Option<Vec<Limiter>> {
         let Ok(url) = std::env::var("POLITY_TEST_REDIS") else {
             assert!(

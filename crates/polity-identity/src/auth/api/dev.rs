@@ -18,6 +18,7 @@ use crate::{
         guard::AuthAdmin,
         model::{Claims, Metadata, Scope, TokenType},
         service,
+        settings::LONGEST_DEV_TOKEN,
     },
 };
 
@@ -33,7 +34,7 @@ struct DevTokenIn {
     #[schemars(example = &"ada@example.com")]
     email: String,
     /// How long it is to live, in seconds.
-    #[garde(range(min = 1, max = 86_400))]
+    #[garde(range(min = 1, max = i64::from(LONGEST_DEV_TOKEN)))]
     #[serde(default = "an_hour")]
     expires_in: i64,
     /// Their plan.

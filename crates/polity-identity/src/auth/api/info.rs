@@ -118,7 +118,7 @@ async fn stats(_: Public, State(auth): State<Auth>) -> Json<Stats> {
 /// The public keys that verify our tokens, as a JWK set (RFC 7517).
 #[operation("auth.jwks")]
 async fn jwks(_: Public, State(auth): State<Auth>) -> Json<serde_json::Value> {
-    Json(auth.keys.jwks())
+    Json(auth.keys.jwks().await)
 }
 
 pub(super) fn add(routes: Routes<Auth>) -> Routes<Auth> {

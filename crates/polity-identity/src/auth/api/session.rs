@@ -1,8 +1,8 @@
 //! Signing in, going on, signing out.
 
+use axum::body::HttpBody;
 use chrono::{DateTime, Utc};
 use garde::Validate;
-use http::HeaderMap;
 use polity_kernel::{
     Secret,
     caller::{Public, User},
@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Done, WithCookie, client, done};
 use crate::auth::{
-    Auth, Error, cookies,
+    Auth, Error,
+    cookies::Browser,
     error::code,
     model::{Identity, Scope, Session},
     service::{self, Door, Opened},
@@ -60,8 +61,13 @@ struct LoginOut {
 }
 
 /// The answer of a door, with the refresh cookie beside.
-fn signed_in(auth: &Auth, opened: Opened, identity: Identity) -> Result<(LoginOut, http::HeaderValue)> {
-    let cookie = auth.cookie(&opened.refresh_token, opened.refresh_expires_in)?;
+fn signed_in(
+    auth: &Auth,
+    browser: &Browser,
+    opened: Opened,
+    identity: Identity,
+) -> Result<(LoginOut, http::HeaderValue)> {
+    let cookie = auth.cookie(browser, &opened.refresh_token, opened.refresh_expires_in)?;
     let out = LoginOut {
         success: true,
         user_id: identity.user_id,
@@ -99,6 +105,7 @@ async fn login(
     State(auth): State<Auth>,
     ip: ClientIp,
     agent: UserAgent,
+    browser: Browser,
     Json(body): Json<LoginIn>,
 ) -> Result<WithCookie<LoginOut>> {
     let password = Secret::from(body.password);
@@ -112,7 +119,7 @@ async fn login(
         client(ip, agent),
     )
     .await?;
-    let (body, cookie) = signed_in(&auth, opened, identity)?;
+    let (body, cookie) = signed_in(&auth, &browser, opened, identity)?;
     Ok(WithCookie { body, cookie })
 }
 
@@ -143,13 +150,14 @@ async fn admin_login(
     State(auth): State<Auth>,
     ip: ClientIp,
     agent: UserAgent,
+    browser: Browser,
     Json(body): Json<LoginIn>,
 ) -> Result<WithCookie<AdminLoginOut>> {
     let password = Secret::from(body.password);
     let (opened, identity) =
         service::login(&auth, Door::Admin, &body.email, &password, None, client(ip, agent)).await?;
     let admin_roles = opened.claims.texts("admin_roles");
-    let (login, cookie) = signed_in(&auth, opened, identity)?;
+    let (login, cookie) = signed_in(&auth, &browser, opened, identity)?;
     Ok(WithCookie {
         body: AdminLoginOut { login, admin_roles },
         cookie,
@@ -190,16 +198,16 @@ struct RefreshOut {
 async fn refresh(
     _: Public,
     State(auth): State<Auth>,
-    headers: Headers,
+    browser: Browser,
     Optional(body): Optional<RefreshIn>,
 ) -> Result<WithCookie<RefreshOut>> {
-    let cookie = cookies::read(&headers.0);
+    let cookie = browser.refresh_token();
     let in_body = body.refresh_token.filter(|token| !token.is_empty());
     let opened = match (cookie, in_body) {
         (None, None) => return Err(Error::InvalidToken("Missing refresh token").into()),
         (None, Some(token)) => service::refresh(&auth, &token).await?,
         (Some(token), in_body) => {
-            auth.check_origin(&headers.0)?;
+            auth.check_origin(&browser)?;
             match (service::refresh(&auth, &token).await, in_body) {
                 // The cookie wins only if it is valid.
                 (Err(Error::InvalidToken(_)), Some(other)) if other != token => service::refresh(&auth, &other).await?,
@@ -207,7 +215,7 @@ async fn refresh(
             }
         }
     };
-    let cookie = auth.cookie(&opened.refresh_token, opened.refresh_expires_in)?;
+    let cookie = auth.cookie(&browser, &opened.refresh_token, opened.refresh_expires_in)?;
     let body = RefreshOut {
         success: true,
         refresh_token: body_token(&auth, &opened),
@@ -226,24 +234,20 @@ async fn refresh(
 async fn logout(
     _: Public,
     State(auth): State<Auth>,
-    headers: Headers,
+    browser: Browser,
     Optional(body): Optional<RefreshIn>,
 ) -> Result<WithCookie<Done>> {
-    let cookie = cookies::read(&headers.0);
+    let cookie = browser.refresh_token();
     if cookie.is_some() {
-        auth.check_origin(&headers.0)?;
+        auth.check_origin(&browser)?;
     }
-    let bearer = headers
-        .0
-        .get(http::header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let claims = match bearer.and_then(|value| value.split_once(' ')) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => auth.verify(token.trim()).await?.ok(),
-        _ => None,
+    let claims = match browser.bearer() {
+        Some(token) => auth.verify(token).await?.ok(),
+        None => None,
     };
     let refresh = cookie.or(body.refresh_token);
     service::log_out(&auth, refresh.as_deref(), claims.as_ref()).await?;
-    let cookie = auth.cookie("", 0)?;
+    let cookie = auth.cookie(&browser, "", 0)?;
     Ok(WithCookie {
         body: Done {
             success: true,
@@ -344,19 +348,6 @@ async fn end_session(user: User, State(auth): State<Auth>, Path(session_id): Pat
     Ok(done("Session ended"))
 }
 
-/// The headers of the request, for cookies and origin.
-struct Headers(HeaderMap);
-
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Headers {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(parts.headers.clone()))
-    }
-}
-
-impl aide::OperationInput for Headers {}
-
 /// A JSON body that may be missing.
 struct Optional<T>(T);
 
@@ -368,11 +359,8 @@ where
     type Rejection = polity_kernel::http::Problem;
 
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Self::Rejection> {
-        let empty = request
-            .headers()
-            .get(http::header::CONTENT_LENGTH)
-            .is_none_or(|length| length.as_bytes() == b"0");
-        if empty && !request.headers().contains_key(http::header::TRANSFER_ENCODING) {
+        // Not by its length, which HTTP/2 need not tell.
+        if request.body().is_end_stream() {
             return Ok(Self(T::default()));
         }
         let Json(body) = Json::<T>::from_request(request, state).await?;
@@ -398,4 +386,27 @@ pub(super) fn add(routes: Routes<Auth>) -> Routes<Auth> {
         .get("/api/v1/auth/sessions", list_sessions())
         .delete("/api/v1/auth/sessions", end_sessions())
         .delete("/api/v1/auth/sessions/{session_id}", end_session())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, extract::FromRequest};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_counts_without_a_length_too() {
+        let request = |body| {
+            let json = http::Request::post("/").header("content-type", "application/json");
+            Optional::<RefreshIn>::from_request(json.body(body).unwrap(), &())
+        };
+        let Ok(Optional(body)) = request(Body::from(r#"{"refresh_token": "x"}"#)).await else {
+            panic!("it is a body");
+        };
+        assert_eq!(body.refresh_token.as_deref(), Some("x"));
+        let Ok(Optional(body)) = request(Body::empty()).await else {
+            panic!("it may be missing");
+        };
+        assert_eq!(body.refresh_token, None);
+    }
 }

@@ -1,6 +1,9 @@
 //! The set-up page: a link that works once and makes the first administrator.
 
-use axum::extract::{FromRequest, Request};
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+};
 use garde::Validate;
 use http::header;
 use polity_kernel::{
@@ -141,7 +144,14 @@ where
             let Json(body) = Json::from_request(request, state).await?;
             return Ok(Self(body));
         }
-        let form = axum::extract::Form::<T>::from_request(request, state).await;
+        let (parts, body) = request.into_parts();
+        let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await;
+        let bytes = bytes.map_err(|rejection| Problem::new(codes::PAYLOAD_TOO_LARGE, rejection.to_string()))?;
+        if bytes.contains(&0) || bytes.windows(3).any(|some| some == b"%00") {
+            let problem = "The character U+0000 is not allowed in text";
+            return Err(Problem::field(&[], problem, "nul_not_allowed"));
+        }
+        let form = axum::extract::Form::<T>::from_request(Request::from_parts(parts, bytes.into()), state).await;
         let axum::extract::Form(body) =
             form.map_err(|rejection| Problem::new(codes::VALIDATION_FAILED, rejection.to_string()))?;
         api::check("body", &body)?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use polity_kernel::{Ctx, Secret, TokenKind, TokenText, db::Tx};
 use serde_json::json;
 
-use super::{Client, Opened, login::admin_opening, open};
+use super::{Client, Opened, lock_identity, login::admin_opening, open, session::end_sessions};
 use crate::{
     account::{self, AccountId, AdminRole, NewAccount, RoleActor, fold_email},
-    auth::{Auth, Error, model::Identity, store},
+    auth::{Auth, AuthSettings, Error, model::Identity, store},
 };
 
 /// How long the set-up link works.
@@ -36,7 +36,13 @@ async fn make_admin(tx: &mut Tx, ctx: &Ctx, email: &str, hash: &str, name: &str)
     tx.lock("auth.registration", &email).await?;
     let now = ctx.clock.now();
     let identity = if let Some(identity) = store::find_identity_by_email(tx, &email).await? {
+        lock_identity(tx, &identity.user_id).await?;
         store::set_password(tx, &identity.user_id, hash, now).await?;
+        let settings: AuthSettings = ctx
+            .config
+            .section("auth")
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        end_sessions(tx, ctx, &settings, &identity.user_id, None, None, "password_changed").await?;
         identity
     } else {
         let identity = Identity {
@@ -44,6 +50,7 @@ async fn make_admin(tx: &mut Tx, ctx: &Ctx, email: &str, hash: &str, name: &str)
             email,
             name: name.trim().to_owned(),
             password_hash: Some(hash.to_owned()),
+            password_version: 1,
             is_active: true,
         };
         store::insert_identity(tx, &identity, true, now).await?;
@@ -90,8 +97,12 @@ pub(in crate::auth) async fn setup(
     if TokenText::parse(token).is_err() {
         return Err(Error::BootstrapClosed);
     }
-    let hash = ctx.passwords.hash(password).await?;
     let token_hash = ctx.secrets.hash(PURPOSE, token).as_str().to_owned();
+    // Hashing is only for whoever has the link: it is dear.
+    if !store::find_setup_token(&mut *ctx.db.read().await?, &token_hash, ctx.clock.now()).await? {
+        return Err(Error::BootstrapClosed);
+    }
+    let hash = ctx.passwords.hash(password).await?;
     let mut tx = ctx.db.begin().await?;
     tx.lock("auth.bootstrap", "first").await?;
     let open = store::take_setup_token(&mut tx, &token_hash, ctx.clock.now()).await?;

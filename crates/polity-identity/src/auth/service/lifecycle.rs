@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use polity_kernel::db::Tx;
 
-use super::revoke_sessions;
+use super::{lock_identity, revoke_sessions};
 use crate::auth::{Auth, Error, model::Scope, store};
 
 /// Takes over the active flag; an account that may not be used has no sessions.
@@ -14,6 +14,7 @@ pub(in crate::auth) async fn follow_status(
     user_id: &str,
     is_active: bool,
 ) -> Result<(), Error> {
+    lock_identity(tx, user_id).await?;
     store::set_active(tx, user_id, is_active, auth.ctx.clock.now()).await?;
     if !is_active {
         revoke_sessions(tx, auth, user_id, None, None, "disabled").await?;
@@ -29,6 +30,7 @@ pub(in crate::auth) async fn follow_profile(
     name: &str,
     email: &str,
 ) -> Result<(), Error> {
+    lock_identity(tx, user_id).await?;
     if !store::sync_profile(tx, user_id, name, email, auth.ctx.clock.now()).await?
         && store::find_identity(tx, user_id).await?.is_some()
     {
@@ -43,8 +45,11 @@ pub(in crate::auth) async fn follow_profile(
 /// Leaves nothing of an erased person but the id.
 pub(in crate::auth) async fn forget(tx: &mut Tx, auth: &Auth, user_id: &str) -> Result<(), Error> {
     let email = format!("erased+{user_id}@erased.invalid");
+    lock_identity(tx, user_id).await?;
     store::erase_identity(tx, user_id, &email, auth.ctx.clock.now()).await?;
+    // What was revoked stays so: revocations name the session alone.
     revoke_sessions(tx, auth, user_id, None, None, "deleted").await?;
+    store::session::delete_all(tx, user_id).await?;
     Ok(())
 }
 
@@ -55,13 +60,32 @@ pub(in crate::auth) async fn revoke_admin_sessions(tx: &mut Tx, auth: &Auth, use
 }
 
 /// Sessions are kept this long after they ended, for whoever asks what happened.
-const KEPT: Duration = Duration::from_hours(30 * 24);
+const SESSIONS: Duration = Duration::from_hours(30 * 24);
+/// A mail is given up after this; what it opens has ended long before.
+const MAILS: Duration = Duration::from_hours(3 * 24);
+/// How long wrong passwords are counted together.
+const RECENT: Duration = Duration::from_hours(1);
+/// How many rows of a table one transaction deletes: it must not keep others waiting.
+const AT_ONCE: i64 = 500;
 
 /// Deletes what has ended; says how much.
 pub(in crate::auth) async fn clean_up(auth: &Auth) -> Result<u64, Error> {
     let now = auth.ctx.clock.now();
-    let mut tx = auth.ctx.db.begin().await?;
-    let gone = store::clean_up(&mut tx, now, now - KEPT).await?;
-    tx.commit().await?;
-    Ok(gone)
+    let ended = store::Ended {
+        now,
+        recent: now - RECENT,
+        mails: now - MAILS,
+        sessions: now - SESSIONS,
+        keys: auth.keys.retired_before(),
+    };
+    let mut gone = 0;
+    loop {
+        let mut tx = auth.ctx.db.begin().await?;
+        let some = store::clean_up(&mut tx, &ended, AT_ONCE).await?;
+        tx.commit().await?;
+        if some == 0 {
+            return Ok(gone);
+        }
+        gone += some;
+    }
 }

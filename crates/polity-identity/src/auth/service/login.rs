@@ -1,7 +1,5 @@
 //! Signing in with a password.
 
-use std::time::Duration;
-
 use polity_kernel::{Secret, db::Tx};
 use polity_ports::{
     Said,
@@ -9,18 +7,18 @@ use polity_ports::{
 };
 use serde_json::json;
 
-use super::{Client, Opened, Opening, open};
+use super::{
+    Client, Opened, Opening, open,
+    proof::{Guess, guess, prove},
+};
 use crate::{
     account::{self, AccountId, fold_email},
     auth::{
         Auth, Error,
-        model::{Identity, Metadata, Scope, lock_out},
+        model::{Identity, Metadata, Scope},
         store,
     },
 };
-
-/// What keeps the hashes of addresses apart from others.
-const PURPOSE: &str = "auth.login_failure";
 
 /// Which door somebody comes in by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,46 +41,25 @@ pub(in crate::auth) async fn login(
 ) -> Result<(Opened, Identity), Error> {
     let ctx = &auth.ctx;
     let email = fold_email(email);
-    let subject = ctx.secrets.hash(PURPOSE, &email).as_str().to_owned();
-    let (found, locked_until) = {
-        let mut read = ctx.db.read().await?;
-        (
-            store::find_identity_by_email(&mut read, &email).await?,
-            store::locked_until(&mut read, &subject).await?,
-        )
-    };
-    let stored = found.as_ref().and_then(|identity| identity.password_hash.as_deref());
-    let right = ctx.passwords.verify(password, stored).await?;
-    if locked_until.is_some_and(|until| ctx.clock.now() < until) {
-        return Err(Error::InvalidCredentials);
-    }
-    let Some(identity) = found.filter(|identity| right || identity.password_hash.is_none()) else {
-        count_failure(auth, &subject).await?;
+    let found = store::find_identity_by_email(&mut *ctx.db.read().await?, &email).await?;
+    let guess = guess(auth, &email, found, password).await?;
+    let rehash = rehash(auth, &guess, password).await?;
+    let mut tx = ctx.db.begin().await?;
+    let Some(identity) = prove(&mut tx, auth, &guess).await? else {
+        tx.commit().await?;
         return Err(Error::InvalidCredentials);
     };
     if identity.password_hash.is_none() {
         return Err(Error::PasswordNotSet);
     }
-    let rehash = stored_needs_rehash(auth, &identity, password).await?;
     if organization_id.is_some() {
         // There are no organisations yet, so nobody is a member of one.
         return Err(Error::NotAMember);
     }
-    let mut tx = ctx.db.begin().await?;
-    let account = account::claims(&mut tx, &AccountId(identity.user_id.clone())).await?;
-    if !identity.is_active || account.as_ref().is_some_and(|account| !account.is_active) {
-        return Err(Error::Disabled);
-    }
-    let roles = account.map(|account| account.admin_roles.0).unwrap_or_default();
-    let opening = match door {
-        Door::User => user_opening(&identity, "password", client),
-        Door::Admin if roles.is_empty() => return Err(Error::NotAnAdmin),
-        Door::Admin => admin_opening(&identity, json!(roles), client),
-    };
+    let opening = admit(&mut tx, door, &identity, client).await?;
     if let Some(hash) = rehash {
-        store::set_password(&mut tx, &identity.user_id, &hash, ctx.clock.now()).await?;
+        store::rehash_password(&mut tx, &identity.user_id, &hash).await?;
     }
-    store::forget_failures(&mut tx, &subject).await?;
     store::mark_login(&mut tx, &identity.user_id, ctx.clock.now()).await?;
     let opened = open(&mut tx, auth, opening).await?;
     say_logged_in(&mut tx, auth, &opened).await?;
@@ -90,23 +67,28 @@ pub(in crate::auth) async fn login(
     Ok((opened, identity))
 }
 
-/// A new hash, if the stored one was made with weaker parameters.
-async fn stored_needs_rehash(auth: &Auth, identity: &Identity, password: &Secret) -> Result<Option<String>, Error> {
-    let passwords = &auth.ctx.passwords;
-    match &identity.password_hash {
-        Some(stored) if passwords.needs_rehash(stored) => Ok(Some(passwords.hash(password).await?)),
-        _ => Ok(None),
+/// The session that a door opens to somebody, if it does.
+async fn admit<'a>(tx: &mut Tx, door: Door, identity: &'a Identity, client: Client) -> Result<Opening<'a>, Error> {
+    let account = account::claims(tx, &AccountId(identity.user_id.clone())).await?;
+    if !identity.is_active || account.as_ref().is_some_and(|account| !account.is_active) {
+        return Err(Error::Disabled);
+    }
+    let roles = account.map(|account| account.admin_roles.0).unwrap_or_default();
+    match door {
+        Door::User => Ok(user_opening(identity, "password", client)),
+        Door::Admin if roles.is_empty() => Err(Error::NotAnAdmin),
+        Door::Admin => Ok(admin_opening(identity, json!(roles), client)),
     }
 }
 
-/// Counts a wrong password; after some in a row the address answers nobody for a growing while.
-async fn count_failure(auth: &Auth, subject: &str) -> Result<(), Error> {
-    let now = auth.ctx.clock.now();
-    let mut tx = auth.ctx.db.begin().await?;
-    let failures = store::count_failure(&mut tx, subject, now).await?;
-    let until = lock_out(failures).map(|seconds| now + Duration::from_secs(seconds));
-    store::lock_subject(&mut tx, subject, until).await?;
-    Ok(tx.commit().await?)
+/// A new hash, if the stored one was made with weaker parameters.
+async fn rehash(auth: &Auth, guess: &Guess, password: &Secret) -> Result<Option<String>, Error> {
+    let passwords = &auth.ctx.passwords;
+    let stored = guess.right().and_then(|identity| identity.password_hash.as_deref());
+    match stored {
+        Some(stored) if passwords.needs_rehash(stored) => Ok(Some(passwords.hash(password).await?)),
+        _ => Ok(None),
+    }
 }
 
 /// The session of a person.

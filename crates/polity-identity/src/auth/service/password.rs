@@ -5,12 +5,17 @@ use std::time::Duration;
 use polity_kernel::{
     Secret, TokenKind, TokenText,
     job::{JobCtx, NewJob},
+    limit::Rule,
     mail::{Mail, Priority},
 };
 
 use serde_json::json;
 
-use super::revoke_sessions;
+use super::{
+    lock_identity,
+    proof::{guess, prove},
+    revoke_sessions,
+};
 use crate::{
     account::fold_email,
     auth::{Auth, Error, store},
@@ -19,6 +24,8 @@ use crate::{
 
 /// How long a reset lives.
 const LIVES: Duration = Duration::from_hours(1);
+/// How many mails an address gets in an hour, whoever asks for them.
+const MAILS_AN_HOUR: u32 = 5;
 /// What keeps hashes of resets apart from others.
 const PURPOSE: &str = "auth.password_reset";
 
@@ -32,13 +39,19 @@ pub(in crate::auth) async fn change_password(
 ) -> Result<(), Error> {
     let ctx = &auth.ctx;
     let found = store::find_identity(&mut *ctx.db.read().await?, user_id).await?;
-    let stored = found.as_ref().and_then(|identity| identity.password_hash.as_deref());
-    if !ctx.passwords.verify(current, stored).await? || found.is_none() {
-        return Err(Error::InvalidCredentials);
-    }
-    let hash = ctx.passwords.hash(new).await?;
+    let email = found.as_ref().map_or(user_id, |identity| &identity.email).to_owned();
+    let guess = guess(auth, &email, found, current).await?;
+    let hash = match guess.right() {
+        Some(_) => Some(ctx.passwords.hash(new).await?),
+        None => None,
+    };
     let mut tx = ctx.db.begin().await?;
-    store::set_password(&mut tx, user_id, &hash, ctx.clock.now()).await?;
+    let proven = prove(&mut tx, auth, &guess).await?;
+    let (Some(identity), Some(hash)) = (proven, hash) else {
+        tx.commit().await?;
+        return Err(Error::InvalidCredentials);
+    };
+    store::set_password(&mut tx, &identity.user_id, &hash, ctx.clock.now()).await?;
     revoke_sessions(&mut tx, auth, user_id, session_id, None, "password_changed").await?;
     Ok(tx.commit().await?)
 }
@@ -50,6 +63,11 @@ pub(in crate::auth) const REQUEST_RESET: &str = "auth.request_reset";
 pub(in crate::auth) async fn ask_for_reset(auth: &Auth, email: &str) -> Result<(), Error> {
     let email = fold_email(email);
     let key = auth.ctx.secrets.hash(PURPOSE, &email).as_str().to_owned();
+    let rule = Rule::new("auth.reset", MAILS_AN_HOUR, Duration::from_hours(1), MAILS_AN_HOUR);
+    if !auth.ctx.limiter.check(&rule, &key).await.allowed {
+        // The last mail still works: whoever asks in somebody's name keeps nobody from a new password.
+        return Ok(());
+    }
     let job = NewJob {
         key: Some(key),
         ..NewJob::new(REQUEST_RESET, json!({ "email": email }))
@@ -72,6 +90,12 @@ pub(in crate::auth) async fn request_reset(auth: &Auth, job: &JobCtx, email: &st
     let Some(identity) = found else {
         return Ok(tx.rollback().await?);
     };
+    // The address must still be theirs when the mail leaves.
+    lock_identity(&mut tx, &identity.user_id).await?;
+    let still = store::find_identity(&mut tx, &identity.user_id).await?;
+    if still.is_none_or(|still| still.email != identity.email || !still.is_active) {
+        return Ok(tx.rollback().await?);
+    }
     store::put_reset(&mut tx, &hash, &identity.user_id, ctx.clock.now() + LIVES).await?;
     let mail = Mail {
         to: identity.email,
@@ -98,13 +122,19 @@ pub(in crate::auth) async fn confirm_reset(auth: &Auth, token: &str, new: &Secre
     if TokenText::parse(token).map_or(true, |parsed| parsed.kind.as_str() != "reset") {
         return Err(invalid);
     }
-    let hash = ctx.passwords.hash(new).await?;
     let token_hash = ctx.secrets.hash(PURPOSE, token).as_str().to_owned();
-    let now = ctx.clock.now();
-    let mut tx = ctx.db.begin().await?;
-    let Some(user_id) = store::take_reset(&mut tx, &token_hash, now).await? else {
+    let found = store::find_reset(&mut *ctx.db.read().await?, &token_hash, ctx.clock.now()).await?;
+    // Hashing is only for whoever has a token: it is dear.
+    let Some(user_id) = found else {
         return Err(invalid);
     };
+    let hash = ctx.passwords.hash(new).await?;
+    let now = ctx.clock.now();
+    let mut tx = ctx.db.begin().await?;
+    lock_identity(&mut tx, &user_id).await?;
+    if !store::take_reset(&mut tx, &token_hash, now).await? {
+        return Err(invalid);
+    }
     store::set_password(&mut tx, &user_id, &hash, now).await?;
     revoke_sessions(&mut tx, auth, &user_id, None, None, "password_changed").await?;
     Ok(tx.commit().await?)

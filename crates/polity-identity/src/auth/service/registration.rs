@@ -196,6 +196,7 @@ pub(in crate::auth) async fn verify(auth: &Auth, id: &str, code: &str, client: C
         email: pending.email.clone(),
         name: pending.name.clone(),
         password_hash: Some(pending.password_hash.clone()),
+        password_version: 1,
         is_active: true,
     };
     if !store::insert_identity(&mut tx, &identity, true, ctx.clock.now()).await? {

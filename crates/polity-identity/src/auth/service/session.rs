@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use polity_kernel::{
-    TokenKind, TokenText,
+    Ctx, TokenKind, TokenText,
+    caller::Caller,
     db::{Json, Tx},
     secret::SealedColumn,
+    wake::Topic,
 };
 use polity_ports::{
     Said,
@@ -14,9 +16,9 @@ use polity_ports::{
 use serde_json::json;
 
 use crate::{
-    account::{self, AccountId},
+    account::{self, AccountId, AdminRole},
     auth::{
-        Auth, Error,
+        Auth, AuthSettings, Error,
         model::{Claims, Metadata, RefreshToken, Scope, Session},
         store,
     },
@@ -30,6 +32,9 @@ pub(in crate::auth) const SUCCESSORS: SealedColumn = SealedColumn {
 };
 /// What keeps hashes of refresh tokens apart from others.
 const PURPOSE: &str = "auth.refresh_token";
+
+/// How many live sessions a person has at most; as many as are listed.
+const MOST_SESSIONS: i64 = 200;
 
 /// Where somebody signs in from.
 #[derive(Debug, Clone, Default)]
@@ -89,8 +94,20 @@ pub(in crate::auth) async fn open(tx: &mut Tx, auth: &Auth, opening: Opening<'_>
         invalidated_at: None,
     };
     store::session::insert(tx, &session).await?;
+    end_oldest(tx, auth, opening.user_id).await?;
     let refresh_token = new_token(tx, auth, &session).await?;
     opened(auth, &session, opening.email, refresh_token)
+}
+
+/// Ends the oldest sessions of a person who has too many. Whoever opens them without end would else make it impossible to
+/// end them all in one transaction, as a new password does.
+async fn end_oldest(tx: &mut Tx, auth: &Auth, user_id: &str) -> Result<(), Error> {
+    let ended = store::session::end_oldest(tx, user_id, MOST_SESSIONS, "too_many", auth.ctx.clock.now()).await?;
+    for id in &ended {
+        say_revoked(tx, &auth.ctx, &auth.settings, (user_id, id), "too_many").await?;
+    }
+    remember_revoked(tx, auth, ended);
+    Ok(())
 }
 
 /// Stores a new refresh token of a session, hashed.
@@ -206,10 +223,10 @@ async fn still_welcome(tx: &mut Tx, session: &mut Session) -> Result<Option<Stri
             .get("email")
             .and_then(|email| email.as_str())
             .map(str::to_owned);
-        return Ok(identity
-            .filter(|identity| identity.is_active)
-            .map(|identity| identity.email)
-            .or(minted));
+        return Ok(match identity {
+            Some(identity) => identity.is_active.then_some(identity.email),
+            None => minted,
+        });
     };
     if !account.is_active {
         return Ok(None);
@@ -229,20 +246,23 @@ async fn still_welcome(tx: &mut Tx, session: &mut Session) -> Result<Option<Stri
 
 /// Ends one session: no refresh, and its access tokens open nothing any more, here at once and elsewhere within a second.
 async fn revoke(tx: &mut Tx, auth: &Auth, user_id: &str, session_id: &str, reason: &str) -> Result<(), Error> {
-    let now = auth.ctx.clock.now();
-    if store::session::end(tx, session_id, reason, now).await? {
-        say_revoked(tx, auth, user_id, session_id, reason).await?;
+    if store::session::end(tx, session_id, reason, auth.ctx.clock.now()).await? {
+        say_revoked(tx, &auth.ctx, &auth.settings, (user_id, session_id), reason).await?;
+        remember_revoked(tx, auth, vec![session_id.to_owned()]);
     }
     Ok(())
 }
 
-async fn say_revoked(tx: &mut Tx, auth: &Auth, user_id: &str, session_id: &str, reason: &str) -> Result<(), Error> {
-    let now = auth.ctx.clock.now();
-    let longest = auth.settings.admin_access_ttl.max(auth.settings.access_ttl).max(86_400);
-    let expires_at = now + Duration::from_secs(u64::from(longest));
-    store::session::revoke(tx, session_id, expires_at).await?;
-    let (revoked, id) = (auth.clone(), session_id.to_owned());
-    tx.on_commit(move || revoked.revoked.add(id, expires_at));
+/// Keeps and publishes that a person's session has ended.
+async fn say_revoked(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    settings: &AuthSettings,
+    (user_id, session_id): (&str, &str),
+    reason: &str,
+) -> Result<(), Error> {
+    let now = ctx.clock.now();
+    store::session::revoke(tx, session_id, now + settings.longest_access()).await?;
     let event = TokenRevoked {
         user_id: user_id.to_owned(),
         session_id: session_id.to_owned(),
@@ -250,8 +270,25 @@ async fn say_revoked(tx: &mut Tx, auth: &Auth, user_id: &str, session_id: &str, 
         reason: reason.to_owned(),
         timestamp: now,
     };
-    auth.ctx.events.publish(tx, event.event()).await?;
+    ctx.events.publish(tx, event.event()).await?;
     Ok(())
+}
+
+/// Lets this process know at once what it would read soon.
+fn remember_revoked(tx: &mut Tx, auth: &Auth, ids: Vec<String>) {
+    let (auth, until) = (auth.clone(), auth.ctx.clock.now() + auth.settings.longest_access());
+    tx.on_commit(move || {
+        for id in ids {
+            auth.revoked.add(id, until);
+        }
+        auth.ctx.wakes.wake(Topic::Revoked);
+    });
+}
+
+/// Nobody else opens a person's sessions with a password, or ends all of them, until the transaction ends: a session is
+/// either opened by what counts afterwards, or seen by whoever ends it. Taken before the identity is read or changed.
+pub(in crate::auth) async fn lock_identity(tx: &mut Tx, user_id: &str) -> Result<(), Error> {
+    Ok(tx.lock("auth.identity", user_id).await?)
 }
 
 /// Ends the sessions of a person, `but` one, of one scope or all.
@@ -263,12 +300,28 @@ pub(in crate::auth) async fn revoke_sessions(
     scope: Option<Scope>,
     reason: &str,
 ) -> Result<usize, Error> {
-    let now = auth.ctx.clock.now();
-    let ended = store::session::end_all(tx, user_id, but, scope.map(Scope::as_str), reason, now).await?;
+    let ended = end_sessions(tx, &auth.ctx, &auth.settings, user_id, but, scope, reason).await?;
+    let count = ended.len();
+    remember_revoked(tx, auth, ended);
+    Ok(count)
+}
+
+/// The same for a program that may serve none itself; those that do read it within a second. Returns their ids.
+pub(super) async fn end_sessions(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    settings: &AuthSettings,
+    user_id: &str,
+    but: Option<&str>,
+    scope: Option<Scope>,
+    reason: &str,
+) -> Result<Vec<String>, Error> {
+    lock_identity(tx, user_id).await?;
+    let ended = store::session::end_all(tx, user_id, but, scope.map(Scope::as_str), reason, ctx.clock.now()).await?;
     for id in &ended {
-        say_revoked(tx, auth, user_id, id, reason).await?;
+        say_revoked(tx, ctx, settings, (user_id, id), reason).await?;
     }
-    Ok(ended.len())
+    Ok(ended)
 }
 
 /// Signs out: by refresh token, or by the session of an access token. What is not valid is simply not signed in.
@@ -325,8 +378,25 @@ pub(in crate::auth) async fn end_session(auth: &Auth, user_id: &str, session_id:
     Ok(tx.commit().await?)
 }
 
-/// A pair of tokens for somebody, on the word of an administrator or a service.
-pub(in crate::auth) async fn mint(tx: &mut Tx, auth: &Auth, opening: Opening<'_>) -> Result<Opened, Error> {
+/// A pair of tokens for somebody, on the word of an administrator or a service: for nobody who may not sign in, and on no
+/// lesser administrator's word for an administrator, in whose name their address and then their password could be changed.
+pub(in crate::auth) async fn mint(
+    tx: &mut Tx,
+    auth: &Auth,
+    caller: &Caller,
+    opening: Opening<'_>,
+) -> Result<Opened, Error> {
+    lock_identity(tx, opening.user_id).await?;
+    let account = account::claims(tx, &AccountId(opening.user_id.to_owned())).await?;
+    if account.as_ref().is_some_and(|account| !account.is_active) {
+        return Err(Error::NoPair("The account is disabled"));
+    }
+    let is_admin = account.is_some_and(|account| !account.admin_roles.0.is_empty());
+    let highest = AdminRole::SuperAdmin.as_str();
+    let may = caller.is_service() || caller.id == opening.user_id || caller.admin_roles.iter().any(|r| r == highest);
+    if is_admin && !may {
+        return Err(Error::NoPair("Only a super_admin may have tokens for an administrator"));
+    }
     let mut opening = opening;
     // There may be no account and no identity here to take the address from when the pair is refreshed.
     opening.metadata.insert("email".to_owned(), opening.email.into());

@@ -103,6 +103,42 @@ pub(crate) async fn end_all(
     Ok(ended.into_iter().map(|(id,)| id).collect())
 }
 
+/// Ends the oldest live sessions of a person beyond the `most`; returns their ids.
+pub(crate) async fn end_oldest(
+    tx: &mut Tx,
+    user_id: &str,
+    most: i64,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<String>> {
+    let ended = tx
+        .sql(
+            "update auth_session set invalidated_at = $2, reason = $3
+             where invalidated_at is null and id in (
+                 select id from auth_session
+                 where user_id = $1 and invalidated_at is null
+                 order by created_at desc, id desc
+                 limit 50 offset $4)
+             returning id",
+        )
+        .bind(user_id)
+        .bind(&now)
+        .bind(reason)
+        .bind(&most)
+        .all::<(String,)>()
+        .await?;
+    Ok(ended.into_iter().map(|(id,)| id).collect())
+}
+
+/// Leaves nothing of a person's sessions; their refresh tokens go with them.
+pub(crate) async fn delete_all(tx: &mut Tx, user_id: &str) -> Result<()> {
+    tx.sql("delete from auth_session where user_id = $1")
+        .bind(user_id)
+        .execute()
+        .await?;
+    Ok(())
+}
+
 /// Ends one session; false if it had ended.
 pub(crate) async fn end(tx: &mut Tx, id: &str, reason: &str, now: DateTime<Utc>) -> Result<bool> {
     let ended = tx
