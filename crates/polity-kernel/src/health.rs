@@ -59,7 +59,6 @@ struct Health {
     /// What it depends on.
     dependencies: BTreeMap<&'static str, Dependency>,
     /// What it can do.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     capabilities: BTreeMap<&'static str, bool>,
     /// How many processes share the database, this one included; in the detailed answer only.
     #[serde(skip_serializing_if = "Option::is_none")]

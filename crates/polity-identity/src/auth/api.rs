@@ -10,7 +10,7 @@ mod setup;
 mod token;
 
 use http::header;
-use polity_kernel::http::{ClientIp, IntoResponse, Json, Response, Routes, UserAgent};
+use polity_kernel::http::{ClientIp, IntoResponse, Json, Response, Routes, UserAgent, codes};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -70,7 +70,8 @@ pub(super) fn routes() -> Routes<Auth> {
     let routes = token::add(routes);
     let routes = password::add(routes);
     let routes = admin::add(routes);
-    setup::add(routes)
+    // Of the limits per client address, which stand around all of them.
+    setup::add(routes).may_answer(codes::RATE_LIMITED)
 }
 
 /// The operations that exist in development alone.

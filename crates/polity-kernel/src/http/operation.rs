@@ -108,6 +108,50 @@ fn by_status(doc: &Doc, described: &openapi::Operation) -> Vec<(u16, String)> {
     out
 }
 
+/// Names the parameters of the path, as far as the handler's types do not: one that is a text has no type to tell its name.
+fn describe_path(doc: &mut openapi::Operation, path: &str) {
+    for name in path.split('{').skip(1).filter_map(|rest| rest.split_once('}')) {
+        let name = name.0;
+        let known = doc.parameters.iter().any(|parameter| {
+            matches!(parameter, ReferenceOr::Item(openapi::Parameter::Path { parameter_data, .. }) if parameter_data.name == name)
+        });
+        if known {
+            continue;
+        }
+        let schema = schemars::json_schema!({ "type": "string", "minLength": 1 });
+        doc.parameters.push(ReferenceOr::Item(openapi::Parameter::Path {
+            parameter_data: openapi::ParameterData {
+                name: name.to_owned(),
+                description: None,
+                required: true,
+                deprecated: None,
+                format: openapi::ParameterSchemaOrContent::Schema(openapi::SchemaObject {
+                    json_schema: schema,
+                    external_docs: None,
+                    example: None,
+                }),
+                example: None,
+                examples: indexmap::IndexMap::default(),
+                explode: None,
+                extensions: indexmap::IndexMap::default(),
+            },
+            style: openapi::PathStyle::Simple,
+        }));
+        add_response(doc, codes::VALIDATION_FAILED);
+    }
+}
+
+/// Adds a problem to what an operation may answer, unless something with its status is there.
+fn add_response(doc: &mut openapi::Operation, code: ErrorCode) {
+    let text = format!("`{}`: {}", code.code, code.title);
+    let responses = &mut doc.responses.get_or_insert_default().responses;
+    let status = openapi::StatusCode::Code(code.status);
+    if !responses.contains_key(&status) {
+        let response = in_context(|ctx| problem::response(ctx, &text));
+        responses.insert(status, ReferenceOr::Item(response));
+    }
+}
+
 /// A service's operations and where they are.
 pub struct Routes<S> {
     tag: &'static str,
@@ -165,6 +209,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     ) -> Self {
         let path = path.into();
         let mut doc = operation.doc;
+        describe_path(&mut doc, &path);
         doc.tags.push(self.tag.to_owned());
         self.router = self.router.route(&path, (operation.route)(filter));
         self.described.push(Described {
@@ -172,6 +217,15 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             path,
             operation: doc,
         });
+        self
+    }
+
+    /// Notes that any of these operations may also answer this, whoever makes them do so.
+    #[must_use]
+    pub fn may_answer(mut self, code: ErrorCode) -> Self {
+        for described in &mut self.described {
+            add_response(&mut described.operation, code);
+        }
         self
     }
 

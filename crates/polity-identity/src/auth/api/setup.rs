@@ -41,7 +41,7 @@ struct SetupIn {
     token: String,
     /// Their address.
     #[garde(custom(api::email))]
-    #[schemars(example = &"ada@example.com")]
+    #[schemars(example = &"ada@example.com", extend("pattern" = api::EMAIL_PATTERN, "maxLength" = 254))]
     email: String,
     /// A password of 8 to 1024 bytes.
     #[garde(length(bytes, min = 8, max = 1024))]
