@@ -6,9 +6,9 @@ target=${CARGO_TARGET_DIR:-$root/target}
 (cd "$root" && cargo build -j2 --quiet --bin polity)
 polity=$target/debug/polity
 work=$(mktemp -d)
-server=''
+server='' collector=''
 clean_up() {
-    if [ -n "$server" ]; then kill -KILL "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
+    for pid in $server $collector; do kill -KILL "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; done
     rm -rf -- "$work"
 }
 trap clean_up EXIT
@@ -33,11 +33,44 @@ start() {
     done
     fail 'the server did not become ready'
 }
+# Every log of the run, for what must never be in one.
+keep_log() { cat "$work/log" >>"$work/all.log"; }
 stop() {
     kill -TERM "$server"
     wait "$server" || fail 'the server did not end cleanly'
     server=''
+    keep_log
 }
+
+echo '- a collector for traces; everything is logged, down to the finest level'
+cat >collector.py <<'PYTHON'
+"""Takes OTLP over HTTP as a collector does, and keeps the bodies."""
+import http.server, sys
+
+class Collector(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/v1/traces" and self.headers["Content-Type"] == "application/x-protobuf":
+            with open("traces", "ab") as traces:
+                traces.write(body)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-protobuf")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+server = http.server.HTTPServer(("127.0.0.1", 0), Collector)
+print(server.server_port, flush=True)
+server.serve_forever()
+PYTHON
+python3 collector.py >collector.port 2>collector.log &
+collector=$!
+for _ in $(seq 50); do [ -s collector.port ] && break; sleep 0.1; done
+POLITY_TRACES__OTLP_URL=http://127.0.0.1:$(cat collector.port)
+export POLITY_TRACES__OTLP_URL POLITY_LOG__LEVEL=trace
+trace=4bf92f3577b34da6a3ce929d0e0e4736
 
 echo '- first start: data folder, keyring, set-up link'
 start
@@ -46,7 +79,8 @@ grep -q '/setup?token=' out || fail 'no set-up link was printed'
 want "$(status "$url/health")" 200 health
 want "$(status "$url/openapi.json")" 200 openapi
 want "$(status "$url/docs")" 200 docs
-curl -sf "$url/metrics" | grep -q '^polity_' || fail 'no figures'
+curl -sf "$url/metrics" >figures
+grep -q '^polity_' figures || fail 'no figures'
 
 echo '- register, code from the mailbox, verify, read and change the profile'
 pending=$(post "$url/api/v1/auth/register" -d '{"email":"ada@example.com","password":"correct horse","name":"Ada"}' | json pending_registration_id)
@@ -64,6 +98,7 @@ want "$(curl -sf -H "Authorization: Bearer $token" "$url/api/v1/accounts/profile
 curl -sf -X PUT -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -d '{"name":"Ada L"}' "$url/api/v1/accounts/profile/$user" >/dev/null
 curl -sf -c jar -H 'Content-Type: application/json' -d '{"email":"ada@example.com","password":"correct horse"}' "$url/api/v1/auth/login" >/dev/null
 grep -q refresh_token jar || fail 'login set no refresh cookie'
+setup=$(sed -n 's/.*setup?token=//p' out | head -n 1)
 
 echo '- commands beside the running server'
 printf 'a long password\n' | "$polity" admin create --email root@example.com --name Root >/dev/null 2>&1 || fail 'admin create'
@@ -81,8 +116,9 @@ grep -q 'another polity is running' second.out || fail "the second start said: $
 
 echo '- a kill loses nothing that was acknowledged'
 kill -KILL "$server"; wait "$server" 2>/dev/null || true; server=''
+keep_log
 start
-want "$(curl -sf -H "Authorization: Bearer $token" "$url/api/v1/accounts/profile/$user" | json name)" 'Ada L' 'name after a kill'
+want "$(curl -sf -H "traceparent: 00-$trace-00f067aa0ba902b7-01" -H "Authorization: Bearer $token" "$url/api/v1/accounts/profile/$user" | json name)" 'Ada L' 'name after a kill'
 stop
 
 echo '- restore into an empty folder'
@@ -100,5 +136,20 @@ if POLITY_KEYS__KEYRING=$work/broken "$polity" --data-dir "$work/other" --port 0
 grep -qi 'keyring' broken.out || fail "the broken keyring said: $(cat broken.out)"
 if POLITY_ENVIRONMENT=production "$polity" --data-dir "$work/other" --port 0 >production.out 2>&1; then fail 'production started with development settings'; fi
 grep -q public_url production.out || fail "production said: $(cat production.out)"
+unset POLITY_LOG__LEVEL
 if POLITY_HTPP__PORT=1 "$polity" config >typo.out 2>&1; then fail 'an unknown variable was ignored'; fi
+echo '- traces arrived, log lines name them, and no log holds a secret'
+grep -q 'GET /api/v1/accounts/profile/{user_id}' traces || fail 'the collector got no trace'
+python3 -c 'import sys; sys.exit(bytes.fromhex(sys.argv[1]) not in open("traces", "rb").read())' "$trace" || fail 'the trace of the client was not continued'
+grep -q "trace.id=$trace.*answered" all.log || fail 'no log line names the trace'
+grep -q "caller.id=\"user:$user\"" all.log || fail 'no log line names the caller'
+refresh=$(awk '/refresh_token/{print $NF}' jar)
+[ ${#setup} -gt 40 ] && [ ${#refresh} -gt 40 ] || fail 'there is no secret to look for'
+for secret in "$token" "${token##*.}" "$refresh" "$setup" "correct horse" "a long password" "$(sed -n 2p restored/keyring | cut -c 20-60)"; do
+    [ ${#secret} -ge 8 ] || fail "a secret is too short to look for: $secret"
+    if grep -qF -- "$secret" all.log traces; then fail "a secret is in a log: ${secret:0:4}…"; fi
+done
+lines=$(grep -E "\b$code\b" all.log || true)
+# Six digits may also be a part of a second.
+if [ -n "$(grep -vE "[.:]$code" <<<"$lines")" ]; then fail 'the code is in a log'; fi
 echo 'smoke: passed'

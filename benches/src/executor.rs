@@ -1,7 +1,7 @@
 //! The executor beside the bare drivers, doing the same statements in the same run: the ratio is the figure to read.
 //!
 //! `cargo run --release -p polity-benches --bin executor`, with `POLITY_TEST_POSTGRES` for the second half
-//! (`./test with-postgres cargo run --release -p polity-benches --bin executor`).
+//! (`./test with-services cargo run --release -p polity-benches --bin executor`).
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,

@@ -1,6 +1,7 @@
 //! What keeps the house in order: generated files, house checks, and the skeleton of a new service.
 
 mod check;
+mod crash;
 mod generate;
 mod new_service;
 
@@ -21,6 +22,8 @@ enum Command {
     Generate,
     /// House checks: the graph of crates, the rooms of services, SQL only in stores, drift of generated files.
     Check,
+    /// Kills servers while clients use them, and looks whether everything that was acknowledged is there.
+    Crash(crash::Options),
     /// Makes the folder of a new service, with every room and one working operation.
     NewService {
         /// The crate of its domain, such as `identity`.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Generate => generate::write(),
         Command::Check => check::run(),
+        Command::Crash(options) => crash::run(options),
         Command::NewService { domain, name, port } => new_service::make(&domain, &name, port),
     };
     match done {

@@ -3,13 +3,16 @@
 //! Invariant: every time the program reads comes from a [`Clock`], so that a test owns it; clippy refuses the others.
 //! Times are whole microseconds, the finest both databases keep, so that a value written and read back is equal.
 //!
+//! Processes that share a database server go by its time ([`Clock::follow`]), so that a machine whose own clock is wrong, or
+//! jumps, is as right as the others.
+//!
 //! Deliberately absent: time zones (everything is UTC) and sleeping (timers belong to the runtime).
 
 use std::sync::{
     Arc,
     atomic::{AtomicI64, Ordering},
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 
@@ -22,15 +25,43 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System,
+    System(Arc<Followed>),
     /// Microseconds since the Unix epoch.
     Fake(Arc<AtomicI64>),
 }
 
+/// Somebody else's time, from which this process counts on.
+#[derive(Debug)]
+struct Followed {
+    origin: Instant,
+    /// Microseconds since the Unix epoch at `origin`; [`NOBODY`] while the system's time is taken.
+    at_origin: AtomicI64,
+}
+
+const NOBODY: i64 = i64::MIN;
+
+impl Followed {
+    fn elapsed(&self) -> i64 {
+        i64::try_from(self.origin.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
 impl Clock {
-    /// The time of the operating system.
+    /// The time of the operating system, until told to follow another.
     pub fn system() -> Self {
-        Self(Source::System)
+        Self(Source::System(Arc::new(Followed {
+            origin: Instant::now(),
+            at_origin: AtomicI64::new(NOBODY),
+        })))
+    }
+
+    /// Takes over a time that was right just now; from then on it goes by elapsed time and no longer by the system's. A fake
+    /// clock stays as it is.
+    pub fn follow(&self, time: Timestamp) {
+        if let Source::System(followed) = &self.0 {
+            let at_origin = micros(time).saturating_sub(followed.elapsed());
+            followed.at_origin.store(at_origin, Ordering::SeqCst);
+        }
     }
 
     /// A clock that stands still at `start` until it is moved.
@@ -41,7 +72,10 @@ impl Clock {
     /// The current time.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Source::System => system_now(),
+            Source::System(followed) => match followed.at_origin.load(Ordering::SeqCst) {
+                NOBODY => system_now(),
+                at_origin => from_micros(at_origin.saturating_add(followed.elapsed())),
+            },
             Source::Fake(time) => from_micros(time.load(Ordering::SeqCst)),
         }
     }
@@ -132,6 +166,19 @@ pub mod rfc3339 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_time_is_followed() {
+        let clock = Clock::system();
+        let other = from_micros(1_000_000_000_000_000);
+        clock.follow(other);
+        let ahead = clock.now() - other;
+        assert!(
+            ahead >= chrono::TimeDelta::zero() && ahead < chrono::TimeDelta::seconds(60),
+            "{ahead}"
+        );
+        assert!(clock.clone().now() >= other);
+    }
 
     #[test]
     fn a_fake_clock_moves_only_when_told_and_all_clones_move() {

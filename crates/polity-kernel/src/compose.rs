@@ -4,7 +4,7 @@ use aide::openapi::OpenApi;
 use axum::Router;
 
 use crate::{
-    Ctx,
+    Ctx, cluster,
     db::{Migration, Migrations},
     event,
     health::{self, Probe},
@@ -32,6 +32,16 @@ pub const MIGRATIONS: Migrations = Migrations {
             version: 3,
             name: "jobs",
             sql: job::TABLES,
+        },
+        Migration {
+            version: 4,
+            name: "processes",
+            sql: cluster::TABLES,
+        },
+        Migration {
+            version: 5,
+            name: "consumers that nobody is any more",
+            sql: event::SEEN,
         },
     ],
 };

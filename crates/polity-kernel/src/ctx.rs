@@ -7,6 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     caller::{Authenticator, CallerSettings},
     clock::Clock,
+    cluster::Cluster,
     config::{Config, Core},
     db::Db,
     event::Events,
@@ -15,10 +16,12 @@ use crate::{
     job::Jobs,
     limit::Limiter,
     mail::Mailer,
+    nats::Nats,
     observe::Metrics,
     outbound::Outbound,
     password::Passwords,
     secret::Secrets,
+    wake::Wakes,
 };
 
 /// The kernel's parts. Cheap to clone; a service's state holds one.
@@ -41,6 +44,12 @@ pub struct Parts {
     pub ids: Ids,
     /// The database.
     pub db: Db,
+    /// This process among the others.
+    pub cluster: Cluster,
+    /// Wake-ups.
+    pub wakes: Wakes,
+    /// NATS, if it is configured.
+    pub nats: Option<Nats>,
     /// The outbox.
     pub events: Events,
     /// The queue.
@@ -61,7 +70,9 @@ pub struct Parts {
     pub authenticator: OnceLock<Arc<dyn Authenticator>>,
     /// Background work; shutdown waits for it.
     pub tasks: TaskTracker,
-    /// Cancelled when the program is asked to stop.
+    /// Cancelled when the program is asked to stop: balancers send nothing more, clients are told to connect elsewhere.
+    pub draining: CancellationToken,
+    /// Cancelled when the program stops: nothing new is accepted, background work ends.
     pub stop: CancellationToken,
 }
 

@@ -61,6 +61,9 @@ struct Health {
     /// What it can do.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     capabilities: BTreeMap<&'static str, bool>,
+    /// How many processes share the database, this one included; in the detailed answer only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processes: Option<u32>,
     /// Whether the database answered; in the detailed answer only.
     #[serde(skip_serializing_if = "Option::is_none")]
     database_connected: Option<bool>,
@@ -103,21 +106,24 @@ impl Probe {
         if let Ok(Err(error)) = &found {
             tracing::warn!(error = %error, "the database did not answer a probe");
         }
-        let database = Dependency {
-            status: if connected { "healthy" } else { "unhealthy" },
-            error: (!connected).then_some("the database does not answer"),
-        };
+        let dependencies = self.dependencies(connected);
+        let whole = dependencies.values().all(|dependency| dependency.error.is_none());
         let health = Health {
-            status: if connected { "healthy" } else { "unhealthy" },
+            status: match (connected, whole) {
+                (true, true) => "healthy",
+                (true, false) => "degraded",
+                (false, _) => "unhealthy",
+            },
             service: self.service.map_or("polity", |service| service.contract_name),
             port: self.service.map_or(self.ctx.http.port, |service| service.port),
             version: crate::VERSION,
             timestamp: crate::clock::rfc3339(self.ctx.clock.now()),
-            dependencies: BTreeMap::from([("database", database)]),
+            dependencies,
             capabilities: self
                 .service
                 .map(|service| service.capabilities.iter().map(|name| (*name, true)).collect())
                 .unwrap_or_default(),
+            processes: detailed.then(|| self.ctx.cluster.processes()),
             database_connected: detailed.then_some(connected),
         };
         Report(
@@ -128,6 +134,30 @@ impl Probe {
             },
             health,
         )
+    }
+
+    /// The database, without which nothing goes, and what things go slower or less exactly without.
+    fn dependencies(&self, connected: bool) -> BTreeMap<&'static str, Dependency> {
+        let database = Dependency::new(connected, "the database does not answer");
+        let mut all = BTreeMap::from([("database", database)]);
+        if let Some(nats) = &self.ctx.nats {
+            let error = "NATS does not answer; copies of events and wake-ups wait for it";
+            all.insert("nats", Dependency::new(nats.is_connected(), error));
+        }
+        if let Some(well) = self.ctx.limiter.redis_is_well() {
+            let error = "Redis does not answer; each replica grants its share of the limits";
+            all.insert("redis", Dependency::new(well, error));
+        }
+        all
+    }
+}
+
+impl Dependency {
+    fn new(well: bool, error: &'static str) -> Self {
+        Self {
+            status: if well { "healthy" } else { "unhealthy" },
+            error: (!well).then_some(error),
+        }
     }
 }
 
@@ -150,7 +180,7 @@ async fn health_detailed(_: Public, State(probe): State<Probe>) -> Report {
 /// Whether it takes requests: not while it drains, and not without its database.
 #[operation("health_ready")]
 async fn health_ready(_: Public, State(probe): State<Probe>) -> Result<Report, Problem> {
-    if probe.ctx.stop.is_cancelled() {
+    if probe.ctx.draining.is_cancelled() || probe.ctx.stop.is_cancelled() {
         return Err(Problem::unavailable("This process is shutting down.", 1));
     }
     Ok(probe.look(false).await)

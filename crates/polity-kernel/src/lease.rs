@@ -74,3 +74,14 @@ impl Lease {
         }
     }
 }
+
+/// Frees every lease, and every job that is at work: for a process that knows it is the only one.
+pub(crate) async fn free_all(db: &Db, now: Timestamp) -> Result<()> {
+    let mut tx = db.begin().await?;
+    tx.sql("delete from lease").execute().await?;
+    tx.sql("update job set lease_until = $1 where state = 'running'")
+        .bind(&now)
+        .execute()
+        .await?;
+    tx.commit().await
+}

@@ -1,7 +1,7 @@
 //! The kernel: what every service of Polity stands on. It knows no domain.
 //!
 //! Each module is one part and owns its settings: [`config`], [`db`], [`event`], [`job`], [`http`], [`caller`], [`secret`],
-//! [`limit`], [`outbound`], [`mail`], [`password`], [`clock`], [`id`], [`observe`], [`service`]. [`Ctx`] holds them, opened.
+//! [`limit`], [`outbound`], [`mail`], [`password`], [`clock`], [`id`], [`observe`], [`cluster`], [`wake`], [`nats`], [`service`]. [`Ctx`] holds them, opened.
 //!
 //! Nothing enters the kernel until two domains need it.
 
@@ -11,6 +11,7 @@ extern crate self as polity_kernel;
 mod backoff;
 pub mod caller;
 pub mod clock;
+pub mod cluster;
 pub mod compose;
 pub mod config;
 mod ctx;
@@ -23,6 +24,7 @@ pub mod job;
 mod lease;
 pub mod limit;
 pub mod mail;
+pub mod nats;
 pub mod observe;
 pub mod outbound;
 pub mod password;
@@ -30,6 +32,7 @@ pub mod secret;
 pub mod service;
 #[cfg(test)]
 mod testing;
+pub mod wake;
 
 pub use ctx::{Ctx, Parts};
 pub use polity_macros::{Record, Value, operation};

@@ -1,4 +1,4 @@
-//! What operators see of a running process: structured logs and metrics.
+//! What operators see of a running process: structured logs, metrics and traces.
 //!
 //! Invariants:
 //! - Logs and metrics are set up once per process; a second set-up changes nothing.
@@ -8,15 +8,18 @@
 //! Deliberately absent: log files and their rotation (the supervisor keeps standard error), and a listener of its own
 //! (`/metrics` is served beside the API).
 
+mod trace;
+
 use std::{io::IsTerminal as _, sync::OnceLock, time::Duration};
 
-use http::Method;
+use http::{HeaderMap, Method};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing::{Span, field::Empty};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, fmt::MakeWriter, layer::SubscriberExt as _, registry::Registry};
 
+pub use self::trace::{TraceSettings, flush};
 use crate::config::Environment;
 
 /// What is logged, and how it looks. Logs go to standard error.
@@ -58,6 +61,9 @@ pub enum ObserveError {
     /// `log.level` is not a level or a list of `module=level`.
     #[error("log.level {0:?} is not a level such as `info`, or a list such as `info,polity_kernel=debug`")]
     Level(String),
+    /// Traces cannot be exported as the settings say.
+    #[error("{0}")]
+    Traces(String),
     /// The histogram buckets were refused.
     #[error("the metrics recorder could not be built: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -66,15 +72,21 @@ pub enum ObserveError {
     OtherRecorder,
 }
 
-/// Starts logging to standard error. Does nothing if a subscriber is already in place.
-pub fn start_logs(settings: &LogSettings, environment: Environment) -> Result<(), ObserveError> {
+/// Starts logging to standard error, and exporting traces if the settings say so. Does nothing if a subscriber is already
+/// in place. Exporting needs a running runtime.
+pub fn start_logs(
+    settings: &LogSettings,
+    traces: &TraceSettings,
+    environment: Environment,
+) -> Result<(), ObserveError> {
     // Whoever came first, keeps it: tests start many applications in one process.
-    let _ = tracing::subscriber::set_global_default(subscriber(settings, environment, std::io::stderr)?);
+    let _ = tracing::subscriber::set_global_default(subscriber(settings, traces, environment, std::io::stderr)?);
     Ok(())
 }
 
 fn subscriber<W>(
     settings: &LogSettings,
+    traces: &TraceSettings,
     environment: Environment,
     writer: W,
 ) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, ObserveError>
@@ -85,37 +97,81 @@ where
     let filter = EnvFilter::builder()
         .parse(level)
         .map_err(|_| ObserveError::Level(level.clone()))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let human = match settings.format {
         LogFormat::Auto => environment.is_development(),
         format => format == LogFormat::Human,
     };
-    Ok(if human {
-        Box::new(builder.with_ansi(std::io::stderr().is_terminal()).finish())
+    let lines = fmt::layer().with_writer(writer);
+    let lines = if human {
+        lines.with_ansi(std::io::stderr().is_terminal()).boxed()
     } else {
-        Box::new(
-            builder
-                .json()
-                .flatten_event(true)
-                .with_current_span(true)
-                .with_span_list(false)
-                .finish(),
-        )
-    })
+        lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .boxed()
+    };
+    let spans = trace::tracer(traces)?.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer));
+    Ok(Box::new(Registry::default().with(lines).with(spans).with(filter)))
 }
 
 /// The span of one HTTP request. `caller.id`, `organization.id` and `http.response.status_code` are recorded when they
-/// become known. `route` is the template (`/users/{id}`), never the path, which may carry a token.
-pub fn request_span(request_id: &str, method: &Method, route: Option<&str>) -> Span {
-    tracing::info_span!(
+/// become known. `route` is the template (`/users/{id}`), never the path, which may carry a token. The trace is the one
+/// that `headers` name.
+pub fn request_span(request_id: &str, method: &Method, route: Option<&str>, headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!(
         "request",
+        otel.name = format_args!("{method} {}", route.unwrap_or("none")),
+        otel.kind = "server",
+        otel.status_code = Empty,
         request.id = request_id,
+        trace.id = Empty,
         http.request.method = %method,
         http.route = route,
         http.response.status_code = Empty,
         caller.id = Empty,
         organization.id = Empty,
-    )
+    );
+    trace::place(&span, Some(headers));
+    span
+}
+
+/// Records how the request of the current span ended.
+pub(crate) fn conclude(status: u16) {
+    let span = Span::current();
+    span.record("http.response.status_code", status);
+    if status >= 500 {
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+/// The span of a job at work.
+pub(crate) fn job_span(kind: &str, id: &str) -> Span {
+    let span = tracing::info_span!(
+        "job",
+        otel.name = kind,
+        otel.kind = "consumer",
+        job.kind = kind,
+        job.id = id,
+        trace.id = Empty
+    );
+    trace::place(&span, None);
+    span
+}
+
+/// The span of an event that a consumer takes.
+pub(crate) fn event_span(consumer: &str, id: &str) -> Span {
+    let span = tracing::info_span!(
+        "event",
+        otel.name = consumer,
+        otel.kind = "consumer",
+        event.consumer = consumer,
+        event.id = id,
+        trace.id = Empty
+    );
+    trace::place(&span, None);
+    span
 }
 
 /// Upper bounds of the latency buckets, in seconds: from a read in memory to the longest timeout.
@@ -191,10 +247,32 @@ pub fn record_request(service: &'static str, method: &Method, route: Option<&str
 const REQUEST_SECONDS: &str = "polity_http_request_seconds";
 
 fn describe() {
-    metrics::describe_histogram!(
-        REQUEST_SECONDS,
-        metrics::Unit::Seconds,
-        "Time from a request to its response."
+    use metrics::Unit;
+    metrics::describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time from a request to its response.");
+    let counters = [
+        (
+            "polity_db_commits_total",
+            "Commits of the embedded database; each may hold many transactions.",
+        ),
+        (
+            "polity_db_transactions_total",
+            "Transactions that were committed on the embedded database.",
+        ),
+        ("polity_events_total", "Attempts of consumers to take an event."),
+        ("polity_jobs_total", "Attempts at jobs."),
+    ];
+    for (name, meaning) in counters {
+        metrics::describe_counter!(name, Unit::Count, meaning);
+    }
+    metrics::describe_gauge!(
+        "polity_event_lag",
+        Unit::Count,
+        "Events that a consumer has not reached yet."
+    );
+    metrics::describe_gauge!(
+        "polity_cluster_processes",
+        Unit::Count,
+        "Processes that share the database, as this one sees it."
     );
 }
 
@@ -218,12 +296,19 @@ mod tests {
         }
     }
 
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
     fn logged(settings: &LogSettings, environment: Environment) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            "traceparent",
+            format!("00-{TRACE}-00f067aa0ba902b7-01").parse().unwrap(),
+        );
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = subscriber(settings, environment, move || writer.clone()).unwrap();
+        let subscriber = subscriber(settings, &TraceSettings::default(), environment, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
-            let span = request_span("req_1", &Method::GET, Some("/users/{id}"));
+            let span = request_span("req_1", &Method::GET, Some("/users/{id}"), &headers);
             span.record("caller.id", "usr_1");
             span.in_scope(|| tracing::info!(user.id = "usr_2", "user created"));
             tracing::debug!("too fine");
@@ -241,6 +326,27 @@ mod tests {
         assert_eq!(line["span"]["request.id"], "req_1");
         assert_eq!(line["span"]["caller.id"], "usr_1");
         assert_eq!(line["span"]["http.route"], "/users/{id}");
+        assert_eq!(line["span"]["trace.id"], TRACE);
+    }
+
+    #[test]
+    fn a_request_without_a_trace_gets_one_of_its_own() {
+        let subscriber = subscriber(
+            &LogSettings::default(),
+            &TraceSettings::default(),
+            Environment::Production,
+            std::io::sink,
+        );
+        tracing::subscriber::with_default(subscriber.unwrap(), || {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", "00-zz-00-01".parse().unwrap());
+            assert!(!request_span("req_1", &Method::GET, None, &headers).is_none());
+        });
+        let wrong = TraceSettings {
+            otlp_url: Some("collector:4318".to_owned()),
+            ..TraceSettings::default()
+        };
+        assert!(matches!(trace::tracer(&wrong), Err(ObserveError::Traces(_))));
     }
 
     #[test]
@@ -262,7 +368,7 @@ mod tests {
             ..LogSettings::default()
         };
         assert!(matches!(
-            start_logs(&settings, Environment::Test),
+            start_logs(&settings, &TraceSettings::default(), Environment::Test),
             Err(ObserveError::Level(_))
         ));
     }

@@ -50,7 +50,7 @@ impl Fresh {
 async fn create() -> Option<(String, String, String)> {
     let server = variable(SERVER);
     assert!(
-        server.is_some() || variable("POLITY_TEST_REQUIRE_POSTGRES").is_none(),
+        server.is_some() || variable("POLITY_TEST_REQUIRE_SERVICES").is_none(),
         "{SERVER} is not set"
     );
     let server = server?;

@@ -1,12 +1,17 @@
 //! Opening the parts in order, and starting what the process is for.
 
-use std::{path::PathBuf, sync::OnceLock, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use axum::Router;
 use polity_kernel::{
     Ctx, Parts,
     caller::CallerSettings,
     clock::Clock,
+    cluster::{self, Cluster},
     compose,
     config::{Config, ConfigError, Core, Environment},
     db::{DatabaseSettings, Db},
@@ -14,13 +19,15 @@ use polity_kernel::{
     http::{self, Drain, HttpSettings},
     id::Ids,
     job::{self, Jobs},
-    limit::Limiter,
+    limit::{Limiter, RedisSettings},
     mail::{MailSettings, Mailer},
-    observe::{LogSettings, Metrics, start_logs},
+    nats::{Nats, NatsSettings},
+    observe::{self, LogSettings, Metrics, TraceSettings, start_logs},
     outbound::{Outbound, OutboundSettings},
     password::Passwords,
     secret::{SealedColumn, Secrets},
     service::Mounted,
+    wake::Wakes,
 };
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -60,8 +67,10 @@ boot_error! {
     polity_kernel::secret::Error: "the keyring must hold every key that sealed something; restore the missing one from your copy";
     polity_kernel::password::PasswordError: "check the settings under [password]";
     polity_kernel::mail::MailError: "check the settings under [mail]";
+    polity_kernel::limit::RedisError: "check the settings under [redis]";
+    polity_kernel::nats::NatsError: "check the settings under [nats]";
     polity_kernel::outbound::Error: "check the settings under [outbound]";
-    polity_kernel::observe::ObserveError: "check the settings under [log]";
+    polity_kernel::observe::ObserveError: "check the settings under [log] and [traces]";
     polity_identity::auth::Error: "`polity doctor` looks closer";
     std::io::Error: "";
     String: "";
@@ -108,20 +117,28 @@ impl Program {
         let keyring = folder::keyring_path(keys.keyring.as_ref(), &core.data_dir);
         let ring = folder::keyring(&keyring, core.environment, &clock)?;
         let db = Db::open(&database, &core.data_dir)?;
-        db.migrate(&compose::migrations(SERVICES)).await?;
+        migrate(&db).await?;
+        if let Some(time) = db.time().await? {
+            clock.follow(time);
+        }
         let secrets = Secrets::open(ring, &db, &clock).await?;
+        let wakes = Wakes::default();
         let ctx = Ctx::new(Parts {
             http: config.section::<HttpSettings>("http")?,
             callers: config.section::<CallerSettings>("callers")?,
-            events: Events::new(clock.clone(), ids.clone()),
-            jobs: Jobs::new(clock.clone(), ids.clone()),
+            cluster: Cluster::new(&ids),
+            events: Events::new(clock.clone(), ids.clone(), wakes.clone()),
+            jobs: Jobs::new(clock.clone(), ids.clone(), wakes.clone()),
+            wakes,
+            nats: Nats::open(&config.section::<NatsSettings>("nats")?).await?,
             passwords: Passwords::new(&config.section("password")?)?,
-            limiter: Limiter::in_process(clock.clone()),
+            limiter: Limiter::open(&config.section::<RedisSettings>("redis")?, clock.clone())?,
             mail: mailer(&config, &core, &clock, &ids, options.capture_mail)?,
             outbound: Outbound::new(&outbound(&config, &core)?)?,
             metrics: Metrics::start()?,
             authenticator: OnceLock::new(),
             tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
             stop: CancellationToken::new(),
             config,
             core,
@@ -148,6 +165,7 @@ impl Program {
     pub fn start_logs(config: &Config) -> Result<(), BootError> {
         Ok(start_logs(
             &config.section::<LogSettings>("log")?,
+            &config.section::<TraceSettings>("traces")?,
             config.core()?.environment,
         )?)
     }
@@ -176,6 +194,11 @@ impl Program {
         self.ctx.core.roles.iter().any(|given| given == role)
     }
 
+    /// Joins the other processes on the database: this one counts among them, and hears what wakes them.
+    pub async fn join(&self) {
+        cluster::join(&self.ctx).await;
+    }
+
     /// Starts the background work: events are sequenced and heard, jobs done, clocks followed.
     ///
     /// # Errors
@@ -198,16 +221,16 @@ impl Program {
         Ok(())
     }
 
-    /// Answers on `listener` until the program is asked to stop, and waits for the background work to end.
-    pub async fn serve(self, listener: TcpListener) -> Drain {
-        let ctx = self.ctx.clone();
+    /// Answers on `listener` until the program stops, and waits for the background work to end.
+    pub async fn serve(&self, listener: TcpListener) -> Drain {
+        let ctx = &self.ctx;
         let drain = http::serve(listener, self.router.clone(), ctx.http(), ctx.stop.clone()).await;
         self.finish().await;
         drain
     }
 
     /// Ends the background work and waits for it, for at most ten seconds.
-    pub async fn finish(self) {
+    pub async fn finish(&self) {
         self.ctx.stop.cancel();
         self.ctx.tasks.close();
         if tokio::time::timeout(Duration::from_secs(10), self.ctx.tasks.wait())
@@ -215,6 +238,24 @@ impl Program {
             .is_err()
         {
             tracing::warn!("background work did not end in time; its leases run out by themselves");
+        }
+        // It waits for the collector, and so must not stand in the way of what speaks to it.
+        drop(tokio::task::spawn_blocking(observe::flush).await);
+    }
+}
+
+/// How long a start waits for a database server that is not there yet: they are often started together.
+const STARTING: Duration = Duration::from_secs(30);
+
+async fn migrate(db: &Db) -> Result<(), BootError> {
+    let begun = Instant::now();
+    loop {
+        match db.migrate(&compose::migrations(SERVICES)).await {
+            Err(polity_kernel::db::Error::Unavailable(error)) if db.is_shared() && begun.elapsed() < STARTING => {
+                tracing::warn!(error, "the database is not there yet");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            done => return Ok(done.map(drop)?),
         }
     }
 }

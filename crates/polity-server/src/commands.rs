@@ -130,7 +130,9 @@ async fn run(cli: Cli) -> Result<ExitCode, BootError> {
             say(format!("{count} migrations applied; the tables are up to date"))?;
         }
         Some(Command::Admin(admin)) => ask::admin(config, admin).await?,
-        Some(Command::Keys(keys::Keys::Create { file })) => keys::create(&file, &Clock::system())?,
+        Some(Command::Keys(keys::Keys::Create { file, if_missing })) => {
+            keys::create(&file, if_missing, &Clock::system())?;
+        }
         Some(Command::Keys(command)) => ask::print(config, command.request()).await?,
         Some(Command::Events(command)) => ask::events(config, command).await?,
         Some(Command::Doctor) => return Ok(doctor::run(&config).await),

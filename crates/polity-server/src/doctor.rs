@@ -112,16 +112,14 @@ async fn clock_(config: &Config, core: &Core) -> Finding {
     let Ok(db) = Db::open(&settings, &core.data_dir) else {
         return Finding::Good(clock::rfc3339(now));
     };
-    match db.time_difference(now).await {
-        Ok(difference) if difference.abs() > Duration::from_secs(2).as_micros().try_into().unwrap_or(i64::MAX) => {
-            Finding::Bad {
-                what: format!(
-                    "the database's clock is {} ms away from this machine's",
-                    difference / 1000
-                ),
-                fix,
-            }
-        }
+    match db.time().await {
+        Ok(Some(there)) if (there - now).abs() > chrono::TimeDelta::seconds(2) => Finding::Bad {
+            what: format!(
+                "the database's clock, which Polity goes by, is {} ms away from this machine's",
+                (there - now).num_milliseconds()
+            ),
+            fix,
+        },
         _ => Finding::Good(clock::rfc3339(now)),
     }
 }

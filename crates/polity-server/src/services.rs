@@ -11,8 +11,10 @@ use polity_kernel::{
     event::EventSettings,
     http::{Described, HttpSettings},
     job::JobSettings,
+    limit::RedisSettings,
     mail::MailSettings,
-    observe::LogSettings,
+    nats::NatsSettings,
+    observe::{LogSettings, TraceSettings},
     outbound::OutboundSettings,
     password::PasswordSettings,
     service::{Mounted, Service},
@@ -34,9 +36,12 @@ pub fn sections() -> Vec<Section> {
         Section::of::<PasswordSettings>("password"),
         Section::of::<EventSettings>("events"),
         Section::of::<JobSettings>("jobs"),
+        Section::of::<NatsSettings>("nats"),
+        Section::of::<RedisSettings>("redis"),
         Section::of::<MailSettings>("mail"),
         Section::of::<OutboundSettings>("outbound"),
         Section::of::<LogSettings>("log"),
+        Section::of::<TraceSettings>("traces"),
     ];
     all.extend(SERVICES.iter().flat_map(|service| (service.settings)()));
     all

@@ -14,6 +14,7 @@
 //!
 //! [`App::each`] runs a test on SQLite and, where `POLITY_TEST_POSTGRES` names a server, on PostgreSQL. Requests go over a
 //! real socket; background work runs as in the program, and [`App::settle`] waits until there is none left.
+//! No secret may reach a log: an app that ends fails its test if one did.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,10 +23,12 @@
 )]
 
 mod client;
+mod logs;
 mod people;
 pub mod postgres;
+pub mod server;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use polity_kernel::{Ctx, clock::Clock, config::Config, http};
@@ -49,8 +52,14 @@ pub struct App {
     /// Where it listens.
     pub address: SocketAddr,
     client: reqwest::Client,
-    _folder: tempfile::TempDir,
-    _database: Option<postgres::FreshDatabase>,
+    _place: Arc<Place>,
+}
+
+/// What the replicas of one test share.
+struct Place {
+    folder: tempfile::TempDir,
+    database: Option<postgres::FreshDatabase>,
+    clock: Clock,
 }
 
 /// Which database a test runs on.
@@ -95,23 +104,34 @@ impl App {
 
     /// Starts on one database; `None` if there is no PostgreSQL.
     pub async fn start_on(backend: Backend, settings: Value) -> Option<Self> {
-        let database = match backend {
-            Backend::Sqlite => None,
-            Backend::Postgres => Some(postgres::fresh_database().await?),
-        };
-        let folder = temporary_folder();
-        let clock = Clock::fake(start_of_time());
-        let config = config(
-            folder.path(),
-            database.as_ref().map(postgres::FreshDatabase::url),
-            settings,
-        );
+        let place = Arc::new(Place::new(backend).await?);
+        Some(Self::start_in(&place, "data", settings).await)
+    }
+
+    /// Starts replicas on one PostgreSQL database, with one clock, each with settings of its own; `None` if there is no
+    /// PostgreSQL. Roles are as in the program.
+    pub async fn replicas(settings: impl IntoIterator<Item = Value>) -> Option<Vec<Self>> {
+        let place = Arc::new(Place::new(Backend::Postgres).await?);
+        let mut replicas = Vec::new();
+        for (n, settings) in settings.into_iter().enumerate() {
+            replicas.push(Self::start_in(&place, &format!("data{n}"), settings).await);
+        }
+        Some(replicas)
+    }
+
+    async fn start_in(place: &Arc<Place>, data: &str, settings: Value) -> Self {
+        logs::watch();
         let options = Options {
-            clock: Some(clock.clone()),
+            clock: Some(place.clock.clone()),
             capture_mail: true,
         };
-        let mut program = Program::open(config, options).await.expect("the program opens");
-        program.start_workers().expect("the workers start");
+        let mut program = Program::open(place.config(data, settings), options)
+            .await
+            .expect("the program opens");
+        program.join().await;
+        if program.has_role("worker") {
+            program.start_workers().expect("the workers start");
+        }
         let ctx = program.ctx.clone();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -122,14 +142,13 @@ impl App {
             let _program = program;
             http::serve(listener, router, &settings, stop).await;
         });
-        Some(Self {
+        Self {
             ctx,
-            clock,
+            clock: place.clock.clone(),
             address,
             client: client::build(),
-            _folder: folder,
-            _database: database,
-        })
+            _place: Arc::clone(place),
+        }
     }
 
     /// Moves the clock on.
@@ -174,6 +193,9 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         self.ctx.stop.cancel();
+        if !std::thread::panicking() {
+            logs::check();
+        }
     }
 }
 
@@ -185,20 +207,34 @@ pub fn temporary_folder() -> tempfile::TempDir {
     made.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-fn config(folder: &std::path::Path, database: Option<&str>, settings: Value) -> Config {
-    let mut all = json!({
-        "environment": "test",
-        "data_dir": folder.join("data"),
-        "http": { "port": 0 },
-        "database": { "url": database, "connections": 6 },
-        "callers": { "internal_service_secret": SERVICE_SECRET },
-        // As cheap as Argon2 goes: what the tests show does not depend on the cost.
-        "password": { "memory_kib": 8, "iterations": 1, "parallelism": 1 },
-        "events": { "poll_ms": 20 },
-        "auth": { "admin_bootstrap_secret": BOOTSTRAP_SECRET, "rate_limits": { "enabled": false } },
-    });
-    merge(&mut all, settings);
-    Config::load(&sections(), None, [], all).expect("the settings of the test are valid")
+impl Place {
+    async fn new(backend: Backend) -> Option<Self> {
+        Some(Self {
+            database: match backend {
+                Backend::Sqlite => None,
+                Backend::Postgres => Some(postgres::fresh_database().await?),
+            },
+            folder: temporary_folder(),
+            clock: Clock::fake(start_of_time()),
+        })
+    }
+
+    fn config(&self, data: &str, settings: Value) -> Config {
+        let mut all = json!({
+            "environment": "test",
+            "data_dir": self.folder.path().join(data),
+            "keys": { "keyring": self.folder.path().join("keyring") },
+            "http": { "port": 0 },
+            "database": { "url": self.database.as_ref().map(postgres::FreshDatabase::url), "connections": 6 },
+            "callers": { "internal_service_secret": SERVICE_SECRET },
+            // As cheap as Argon2 goes: what the tests show does not depend on the cost.
+            "password": { "memory_kib": 8, "iterations": 1, "parallelism": 1 },
+            "events": { "poll_ms": 20 },
+            "auth": { "admin_bootstrap_secret": BOOTSTRAP_SECRET, "rate_limits": { "enabled": false } },
+        });
+        merge(&mut all, settings);
+        Config::load(&sections(), None, [], all).expect("the settings of the test are valid")
+    }
 }
 
 fn merge(into: &mut Value, from: Value) {

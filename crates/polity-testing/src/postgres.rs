@@ -1,6 +1,6 @@
 //! A fresh PostgreSQL database for one test, on the server that `./test` starts.
 //!
-//! Deliberately absent: starting a server (that is `./test`, or `./test with-postgres`).
+//! Deliberately absent: starting a server (that is `./test`, or `./test with-services`).
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -10,7 +10,7 @@ use tokio_postgres::NoTls;
 /// The URL of a server on which this process may create databases.
 const SERVER: &str = "POLITY_TEST_POSTGRES";
 /// Set to `1`, it makes a missing server a failure, so that a suite cannot pass by skipping half of itself.
-const REQUIRED: &str = "POLITY_TEST_REQUIRE_POSTGRES";
+const REQUIRED: &str = "POLITY_TEST_REQUIRE_SERVICES";
 
 /// A database of one test's own: empty, UTF-8, C collation. Dropped with this value, whoever is still connected.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub async fn fresh_database() -> Option<FreshDatabase> {
             variable(REQUIRED).as_deref() != Some("1"),
             "{REQUIRED}=1, but {SERVER} is not set"
         );
-        eprintln!("skipped on PostgreSQL: {SERVER} is not set (./test with-postgres sets it)");
+        eprintln!("skipped on PostgreSQL: {SERVER} is not set (./test with-services sets it)");
         return None;
     };
     match create(&server).await {
@@ -90,7 +90,7 @@ async fn execute(server: &Url, sql: &str) -> Result<(), tokio_postgres::Error> {
     clippy::disallowed_methods,
     reason = "these two describe the test run, not the program's settings"
 )]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

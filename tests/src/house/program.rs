@@ -254,6 +254,7 @@ async fn a_start_that_cannot_work_says_why() {
     assert!(refused(&data).await.contains("another polity is running"));
     let key = program.ctx.secrets.keyring().current_id().to_string();
     program.finish().await;
+    drop(program);
     // Another keyring than the one that sealed: the missing key is named.
     std::fs::rename(data.join("keyring"), folder.path().join("kept")).unwrap();
     let missing = refused(&data).await;

@@ -17,7 +17,9 @@ use polity_kernel::{
     caller::{Authenticator, Caller, Identity, Kind, Pending},
     clock::Timestamp,
     http::Problem,
+    wake::Topic,
 };
+use tokio::sync::watch;
 
 use super::{
     Auth, Error,
@@ -27,15 +29,14 @@ use super::{
 };
 
 /// How often revocations are read.
-const EVERY: Duration = Duration::from_millis(200);
+const EVERY: Duration = Duration::from_millis(190);
+/// How soon after one reading another may follow.
+const HURRIED: Duration = Duration::from_millis(10);
 /// A process whose last reading is older than this does not trust its memory.
 const STALE: Duration = Duration::from_secs(1);
 /// How far each reading looks back. A row takes its place in the sequence before its transaction commits, and no
 /// transaction is held longer than two seconds; no clock is compared with another machine's.
 const OVERLAP: Duration = Duration::from_secs(5);
-/// How many verified tokens are remembered; each takes about a kilobyte.
-const REMEMBERED: u64 = 50_000;
-
 /// The sessions that have ended before their tokens did.
 #[derive(Default)]
 pub(super) struct Revocations {
@@ -89,6 +90,7 @@ pub(super) async fn follow_revocations(auth: Auth) {
     // Where each recent reading ended: the next one starts where one ended that is old enough.
     let mut ends: VecDeque<(Instant, i64)> = VecDeque::new();
     let mut after = 0;
+    let mut woken = ctx.wakes.listen(Topic::Revoked);
     loop {
         while ends.front().is_some_and(|(at, _)| at.elapsed() > OVERLAP) {
             after = ends.pop_front().map_or(after, |(_, end)| end);
@@ -97,9 +99,19 @@ pub(super) async fn follow_revocations(auth: Auth) {
             Ok(end) => ends.push_back((Instant::now(), end)),
             Err(error) => tracing::warn!(error = %error, "revocations could not be read; every token is looked up"),
         }
-        if ctx.stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
+        if ctx.stop.run_until_cancelled(next_reading(&mut woken)).await.is_none() {
             return;
         }
+    }
+}
+
+/// Waits until it is time to read again, or somebody says that there is something to read.
+async fn next_reading(woken: &mut watch::Receiver<u64>) {
+    // However often it is said, others get their turn.
+    tokio::time::sleep(HURRIED).await;
+    tokio::select! {
+        _ = woken.changed() => {}
+        () = tokio::time::sleep(EVERY) => {}
     }
 }
 
@@ -113,9 +125,9 @@ pub(super) struct Known {
     session_id: Option<String>,
 }
 
-pub(super) fn remember_nothing() -> Remembered {
+pub(super) fn remember_nothing(at_most: u32) -> Remembered {
     Cache::builder()
-        .max_capacity(REMEMBERED)
+        .max_capacity(u64::from(at_most))
         .time_to_live(Duration::from_hours(1))
         .build()
 }

@@ -43,7 +43,7 @@ struct RequestReset(Auth);
 impl JobHandler for RequestReset {
     async fn run(&self, job: &JobCtx) -> Result<(), JobError> {
         let email = job.job.payload["email"].as_str().unwrap_or_default();
-        service::request_reset(&self.0, email)
+        service::request_reset(&self.0, job, email)
             .await
             .map_err(|error| JobError::Retry(error.to_string()))
     }

@@ -124,9 +124,9 @@ pub async fn mount(ctx: &Ctx) -> Result<Mounted, Error> {
     let auth = Auth(Arc::new(Parts {
         ctx: ctx.clone(),
         keys: keys::SigningKeys::open(ctx, settings.longest_access()).await?,
-        settings,
         revoked: authenticator::Revocations::default(),
-        remembered: authenticator::remember_nothing(),
+        remembered: authenticator::remember_nothing(settings.remembered_tokens),
+        settings,
         started: ctx.clock.now(),
     }));
     // A second mount of the same program keeps the first one's.

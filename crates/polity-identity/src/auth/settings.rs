@@ -25,6 +25,9 @@ pub struct AuthSettings {
     pub admin_refresh_ttl: u32,
     /// How long the same refresh token may be used again by somebody else who was as fast, in seconds.
     pub refresh_grace: u32,
+    /// How many verified access tokens each process remembers, so that it need not verify them again; each takes about a
+    /// kilobyte. 0: every token is verified every time.
+    pub remembered_tokens: u32,
     /// Whether login gives the refresh token in the body too, not only in the cookie.
     pub return_refresh_token_in_body: bool,
     /// Whether the refresh cookie is only sent over https; by default in every environment but development.
@@ -51,6 +54,7 @@ impl Default for AuthSettings {
             admin_access_ttl: 14_400,
             admin_refresh_ttl: 86_400,
             refresh_grace: 10,
+            remembered_tokens: 50_000,
             return_refresh_token_in_body: false,
             secure_cookies: None,
             cookie_domain: None,

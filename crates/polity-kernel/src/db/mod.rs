@@ -15,6 +15,7 @@
 mod error;
 mod filter;
 mod hooks;
+mod listen;
 mod lite;
 mod migrate;
 mod open;
@@ -33,8 +34,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures::future::BoxFuture;
+
 pub use error::{Error, Result, UnknownText};
 pub use filter::Filter;
+pub(crate) use listen::Channel;
 pub use migrate::{Migration, Migrations};
 pub use open::{DatabaseSettings, LITE_FILE};
 pub use page::{Cursor, CursorError};
@@ -152,23 +156,33 @@ impl Db {
             .map(|_| ())
     }
 
-    /// By how many microseconds the database's clock is ahead of `now`; 0 on SQLite, which has none of its own.
+    /// Changes many rows, some in each transaction, until a transaction finds none; says how many. For deleting what is old:
+    /// nobody waits long for a lock, and what was done stays done.
+    ///
+    /// # Errors
+    /// What `some` says, or the database.
+    pub async fn in_batches(&self, some: impl for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<u64>>) -> Result<u64> {
+        let mut all = 0;
+        loop {
+            let mut tx = self.begin().await?;
+            let count = some(&mut tx).await?;
+            tx.commit().await?;
+            all += count;
+            if count == 0 {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The time of the database server, as it was halfway between asking and hearing; `None` on SQLite, which has none of
+    /// its own.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn time_difference(&self, now: chrono::DateTime<chrono::Utc>) -> Result<i64> {
-        match self.dialect() {
-            Dialect::Lite => Ok(0),
-            Dialect::Pg => {
-                let there = self
-                    .read()
-                    .await?
-                    .sql("select clock_timestamp()")
-                    .one::<(chrono::DateTime<chrono::Utc>,)>()
-                    .await?
-                    .0;
-                Ok((there - now).num_microseconds().unwrap_or(i64::MAX))
-            }
+    pub async fn time(&self) -> Result<Option<chrono::DateTime<chrono::Utc>>> {
+        match &self.0.backend {
+            Backend::Lite(_) => Ok(None),
+            Backend::Pg(pg) => pg.time().await.map(Some),
         }
     }
 

@@ -85,6 +85,14 @@ impl Pg {
         Ok(conn)
     }
 
+    pub(super) async fn time(&self) -> Result<chrono::DateTime<chrono::Utc>> {
+        let client = self.readers.get().await.map_err(unavailable)?;
+        let asked = Instant::now();
+        let row = client.query_one("select clock_timestamp()", &[]).await?;
+        let there: chrono::DateTime<chrono::Utc> = row.try_get(0)?;
+        Ok(there + asked.elapsed() / 2)
+    }
+
     pub(super) async fn prepare(&self, sql: &str) -> Result<()> {
         let client = self.readers.get().await.map_err(unavailable)?;
         client
@@ -99,7 +107,7 @@ impl Pg {
 
     /// A connection outside the pools and without their limits, for migrations.
     pub(super) async fn connect(&self) -> Result<tokio_postgres::Client> {
-        let (client, connection) = self.config.connect(tls()?).await?;
+        let (client, connection) = self.connect_raw().await?;
         Handle::current().spawn(async move {
             if let Err(error) = connection.await {
                 tracing::warn!(db.error = %error, "a database connection ended");
@@ -107,7 +115,17 @@ impl Pg {
         });
         Ok(client)
     }
+
+    /// The same, which moves only while the caller polls it.
+    pub(super) async fn connect_raw(&self) -> Result<(tokio_postgres::Client, RawConnection)> {
+        Ok(self.config.connect(tls()?).await?)
+    }
 }
+
+type RawConnection = tokio_postgres::Connection<
+    tokio_postgres::Socket,
+    <tokio_postgres_rustls::MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+>;
 
 fn pool(mut config: tokio_postgres::Config, options: &str, settings: &PgSettings) -> Result<Pool> {
     let given = config

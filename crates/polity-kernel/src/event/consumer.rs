@@ -5,13 +5,15 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::{Event, store, store::Parked};
 use crate::{
     backoff,
-    clock::Clock,
+    clock::{Clock, Timestamp},
     db::{self, Db, Result, Tx},
     lease::Lease,
+    observe,
 };
 
 /// What is done about an event. Its effects belong into `tx`; what must happen outside is a job.
@@ -57,6 +59,9 @@ const ATTEMPTS: i64 = 12;
 /// The first pause; each doubles the one before.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// No pause is as long.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+
 /// One consumer at work.
 pub struct ConsumerRunner {
     consumer: Consumer,
@@ -65,6 +70,28 @@ pub struct ConsumerRunner {
     lease: Lease,
     batch: i64,
     stop: CancellationToken,
+    presence: Presence,
+}
+
+/// Says now and then that somebody is this consumer, so that events wait for it.
+#[derive(Default)]
+pub(super) struct Presence(Option<Timestamp>);
+
+/// How often.
+const SHOWN_EVERY: Duration = Duration::from_hours(1);
+
+impl Presence {
+    pub(super) async fn show(&mut self, name: &str, db: &Db, clock: &Clock) -> Result<()> {
+        let now = clock.now();
+        if self.0.is_some_and(|shown| shown <= now && now < shown + SHOWN_EVERY) {
+            return Ok(());
+        }
+        let mut tx = db.begin().await?;
+        store::see(&mut tx, name, now).await?;
+        tx.commit().await?;
+        self.0 = Some(now);
+        Ok(())
+    }
 }
 
 impl ConsumerRunner {
@@ -83,6 +110,7 @@ impl ConsumerRunner {
             lease,
             batch: i64::from(batch.max(1)),
             stop: CancellationToken::new(),
+            presence: Presence::default(),
         }
     }
 
@@ -98,6 +126,7 @@ impl ConsumerRunner {
     /// What the database says.
     pub async fn step(&mut self) -> Result<u64> {
         let name = self.consumer.name;
+        self.presence.show(name, &self.db, &self.clock).await?;
         let (progress, last) = {
             let mut read = self.db.read().await?;
             (
@@ -105,16 +134,14 @@ impl ConsumerRunner {
                 store::last_position(&mut read).await?,
             )
         };
-        let due = store::due(&mut *self.db.read().await?, name, self.clock.now(), self.batch).await?;
+        let now = self.clock.now();
+        let due = store::due(&mut *self.db.read().await?, name, now, now + LONGEST_PAUSE, self.batch).await?;
+        let lag = u32::try_from(last - progress.unwrap_or(0)).unwrap_or(u32::MAX);
+        metrics::gauge!("polity_event_lag", "consumer" => name).set(f64::from(lag));
         if (progress == Some(last) && due.is_empty()) || !self.lease.hold(&self.db).await? {
             return Ok(0);
         }
-        let Some(mut position) = progress else {
-            let mut tx = self.db.begin().await?;
-            store::enrol(&mut tx, name).await?;
-            tx.commit().await?;
-            return Ok(1);
-        };
+        let mut position = progress.unwrap_or(0);
         let mut moved = 0;
         for (parked, attempts) in due {
             if !self.goes_on().await? {
@@ -149,7 +176,10 @@ impl ConsumerRunner {
     async fn attempt(&self, mut tx: Tx, event: &Event) -> Result<std::result::Result<(), HandleError>> {
         let handled = AssertUnwindSafe(self.consumer.handler.handle(&mut tx, event))
             .catch_unwind()
+            .instrument(observe::event_span(self.consumer.name, &event.id))
             .await;
+        let ok = if matches!(handled, Ok(Ok(()))) { "true" } else { "false" };
+        metrics::counter!("polity_events_total", "consumer" => self.consumer.name, "ok" => ok).increment(1);
         match handled.unwrap_or_else(|_| Err(HandleError::Retry("the handler panicked".to_owned()))) {
             Ok(()) => match tx.commit().await {
                 // It hid that a statement had failed, or took too long: it would do so again.

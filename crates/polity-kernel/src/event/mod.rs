@@ -11,6 +11,7 @@
 //! Deliberately absent: a guarantee against hearing an event twice outside the database (effects there are jobs).
 
 mod consumer;
+mod copies;
 mod outbox;
 mod run;
 mod sequencer;
@@ -33,6 +34,8 @@ use crate::{Record, clock::Timestamp};
 
 /// The tables, for the kernel's migrations.
 pub const TABLES: &str = include_str!("tables.sql");
+/// What was added to them.
+pub const SEEN: &str = include_str!("seen.sql");
 
 /// Events.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::{Event, NewEvent, store};
 use crate::{
     Record,
     clock::Clock,
     db::{Db, Result, Tx},
     id::Ids,
+    wake::{Topic, Wakes},
 };
 
 /// The outbox. Cheap to clone.
@@ -17,8 +16,7 @@ use crate::{
 pub struct Events {
     clock: Clock,
     ids: Ids,
-    published: watch::Sender<u64>,
-    stamped: watch::Sender<u64>,
+    wakes: Wakes,
 }
 
 /// An event that a consumer could not take however often it tried.
@@ -42,13 +40,8 @@ const PRUNED_AT_ONCE: i64 = 500;
 impl Events {
     /// The outbox of a process.
     #[must_use]
-    pub fn new(clock: Clock, ids: Ids) -> Self {
-        Self {
-            clock,
-            ids,
-            published: watch::Sender::new(0),
-            stamped: watch::Sender::new(0),
-        }
+    pub fn new(clock: Clock, ids: Ids, wakes: Wakes) -> Self {
+        Self { clock, ids, wakes }
     }
 
     /// Writes an event in the transaction of what it reports; returns its id.
@@ -76,23 +69,13 @@ impl Events {
             time: self.clock.now(),
         };
         store::insert(tx, &event).await?;
-        let published = self.published.clone();
-        tx.on_commit(move || published.send_modify(|count| *count = count.wrapping_add(1)));
+        let wakes = self.wakes.clone();
+        tx.on_commit(move || wakes.wake(Topic::Published));
         Ok(event.id)
     }
 
-    /// Wakes whoever waits for unstamped events.
-    pub(super) fn publications(&self) -> watch::Receiver<u64> {
-        self.published.subscribe()
-    }
-
-    /// Wakes whoever waits for stamped events.
-    pub(super) fn stamps(&self) -> watch::Receiver<u64> {
-        self.stamped.subscribe()
-    }
-
     pub(super) fn announce_stamps(&self) {
-        self.stamped.send_modify(|count| *count = count.wrapping_add(1));
+        self.wakes.wake(Topic::Stamped);
     }
 
     /// Events after a position, in order; `types` as in [`super::Consumer::types`].
@@ -136,21 +119,14 @@ impl Events {
         Ok(found)
     }
 
-    /// Deletes events older than `retention` that every consumer has heard; says how many.
+    /// Deletes events older than `retention` that every consumer has heard; says how many. A consumer that nobody has been for
+    /// as long is not waited for.
     ///
     /// # Errors
     /// What the database says.
     pub async fn prune(&self, db: &Db, retention: Duration) -> Result<u64> {
         let before = self.clock.now() - retention;
-        let mut pruned = 0;
-        loop {
-            let mut tx = db.begin().await?;
-            let count = store::prune(&mut tx, before, PRUNED_AT_ONCE).await?;
-            tx.commit().await?;
-            pruned += count;
-            if count == 0 {
-                return Ok(pruned);
-            }
-        }
+        db.in_batches(move |tx| Box::pin(store::prune(tx, before, PRUNED_AT_ONCE)))
+            .await
     }
 }

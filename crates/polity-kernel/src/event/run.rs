@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Consumer, ConsumerRunner, EventSettings, Sequencer};
-use crate::{Ctx, config::ConfigError};
+use super::{Consumer, ConsumerRunner, EventSettings, Sequencer, copies::Copier};
+use crate::{Ctx, config::ConfigError, wake::Topic};
 
 /// The background work of events in this process: the sequencer and the consumers, until the program stops.
 ///
@@ -16,11 +16,15 @@ pub fn run(
     let settings: EventSettings = ctx.config.section("events")?;
     let ctx = ctx.clone();
     Ok(async move {
-        let owner = ctx.ids.new_id("worker_");
+        let owner = ctx.cluster.process().to_owned();
         for consumer in consumers {
             let runner = ConsumerRunner::new(consumer, ctx.db.clone(), ctx.clock.clone(), &owner, settings.batch)
                 .until(ctx.stop.clone());
             ctx.spawn(listen(ctx.clone(), runner, settings.poll_ms));
+        }
+        if let Some(nats) = ctx.nats.clone() {
+            let copier = Copier::new(ctx.db.clone(), ctx.clock.clone(), nats, &owner, settings.batch);
+            ctx.spawn(copy(ctx.clone(), copier, settings.poll_ms));
         }
         sequence(&ctx, &owner, &settings).await;
     })
@@ -35,7 +39,7 @@ async fn sequence(ctx: &Ctx, owner: &str, settings: &EventSettings) {
         owner,
         settings.batch,
     );
-    let mut published = ctx.events.publications();
+    let mut published = ctx.wakes.listen(Topic::Published);
     let mut until_prune = 0_u64;
     while !ctx.stop.is_cancelled() {
         match sequencer.step().await {
@@ -54,7 +58,7 @@ async fn sequence(ctx: &Ctx, owner: &str, settings: &EventSettings) {
 }
 
 async fn listen(ctx: Ctx, mut runner: ConsumerRunner, poll_ms: u64) {
-    let mut stamped = ctx.events.stamps();
+    let mut stamped = ctx.wakes.listen(Topic::Stamped);
     while !ctx.stop.is_cancelled() {
         match runner.step().await {
             Ok(0) => pause(&ctx, &mut stamped, poll_ms).await,
@@ -63,6 +67,19 @@ async fn listen(ctx: Ctx, mut runner: ConsumerRunner, poll_ms: u64) {
         }
     }
     runner.release().await;
+}
+
+async fn copy(ctx: Ctx, mut copier: Copier, poll_ms: u64) {
+    let mut stamped = ctx.wakes.listen(Topic::Stamped);
+    while !ctx.stop.is_cancelled() {
+        match ctx.stop.run_until_cancelled(copier.step()).await {
+            None => break,
+            Some(Ok(0)) => pause(&ctx, &mut stamped, poll_ms).await,
+            Some(Ok(_)) => {}
+            Some(Err(error)) => trouble(&ctx, "events could not be copied to NATS", &error).await,
+        }
+    }
+    copier.release().await;
 }
 
 /// Waits for a wake-up, for the next look, or for the end.
@@ -74,7 +91,7 @@ async fn pause(ctx: &Ctx, wake: &mut tokio::sync::watch::Receiver<u64>, poll_ms:
     }
 }
 
-async fn trouble(ctx: &Ctx, what: &str, error: &crate::db::Error) {
+async fn trouble(ctx: &Ctx, what: &str, error: &impl std::fmt::Display) {
     tracing::warn!(error = %error, "{what}; trying again in a moment");
     ctx.stop
         .run_until_cancelled(tokio::time::sleep(Duration::from_secs(1)))

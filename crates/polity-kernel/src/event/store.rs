@@ -102,11 +102,16 @@ pub(super) async fn progress(conn: &mut Conn, consumer: &str) -> Result<Option<i
     Ok(row.map(|(position,)| position))
 }
 
-pub(super) async fn enrol(tx: &mut Tx, consumer: &str) -> Result<()> {
-    tx.sql("insert into event_consumer (name, position) values ($1, 0) on conflict (name) do nothing")
-        .bind(consumer)
-        .execute()
-        .await?;
+/// Notes that the consumer is alive, which enrols a new one.
+pub(super) async fn see(tx: &mut Tx, consumer: &str, now: Timestamp) -> Result<()> {
+    tx.sql(
+        "insert into event_consumer (name, position, seen_at) values ($1, 0, $2)
+         on conflict (name) do update set seen_at = excluded.seen_at",
+    )
+    .bind(consumer)
+    .bind(&now)
+    .execute()
+    .await?;
     Ok(())
 }
 
@@ -181,11 +186,18 @@ pub(super) async fn park(tx: &mut Tx, parked: &Parked<'_>) -> Result<()> {
 }
 
 /// The parked events that are due: of each key only the first.
-pub(super) async fn due(conn: &mut Conn, consumer: &str, now: Timestamp, limit: i64) -> Result<Vec<(i64, i64)>> {
+/// No pause ends later than `longest_pause`, unless the clock that set it was ahead.
+pub(super) async fn due(
+    conn: &mut Conn,
+    consumer: &str,
+    now: Timestamp,
+    longest_pause: Timestamp,
+    limit: i64,
+) -> Result<Vec<(i64, i64)>> {
     conn.sql(
         "select position, attempts
          from event_backlog as first
-         where consumer = $1 and state = 'retry' and next_at <= $2
+         where consumer = $1 and state = 'retry' and (next_at <= $2 or next_at > $4)
            and not exists (
                select 1 from event_backlog as earlier
                where earlier.consumer = $1 and earlier.key = first.key and earlier.state = 'retry'
@@ -197,6 +209,7 @@ pub(super) async fn due(conn: &mut Conn, consumer: &str, now: Timestamp, limit: 
     .bind(consumer)
     .bind(&now)
     .bind(&limit)
+    .bind(&longest_pause)
     .all()
     .await
 }
@@ -240,14 +253,17 @@ pub(super) async fn revive(tx: &mut Tx, consumer: &str, position: i64, now: Time
     Ok(revived == 1)
 }
 
-/// Deletes old events that every consumer has passed and none has set aside; says how many.
+/// Deletes old events that every consumer has passed and none has set aside; says how many. Whoever was last seen before is
+/// no consumer any more.
 pub(super) async fn prune(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64> {
     tx.sql(
         "delete from event
          where seq in (
              select seq from event
              where position is not null and time < $1
-               and position <= (select coalesce(min(position), 0) from event_consumer)
+               and position <= (
+                   select coalesce(min(position), 0) from event_consumer where seen_at is null or seen_at >= $1
+               )
                and not exists (select 1 from event_backlog where event_backlog.position = event.position)
              order by seq
              limit $2

@@ -58,7 +58,11 @@ impl House {
     async fn new(db: Db, dead: bool) -> Self {
         db.migrate(&[MIGRATIONS]).await.unwrap();
         let clock = Clock::fake(crate::clock::from_micros(1_800_000_000_000_000));
-        let events = Events::new(clock.clone(), Ids::seeded(clock.clone(), 1));
+        let events = Events::new(
+            clock.clone(),
+            Ids::seeded(clock.clone(), 1),
+            crate::wake::Wakes::default(),
+        );
         let (heard, refuse) = (Heard::default(), Arc::default());
         let ear = Ear {
             heard: Arc::clone(&heard),
@@ -250,6 +254,7 @@ async fn a_replay_hears_everything_again() {
         house.settle().await;
         assert_eq!(house.heard(), [1, 3, 2, 3]);
         house.clock.advance(std::time::Duration::from_hours(48));
+        house.settle().await;
         assert_eq!(
             house
                 .events
@@ -398,7 +403,6 @@ async fn a_step_ends_after_the_event_at_which_it_is_stopped() {
         house.say("b", 2).await;
         house.sequencer("one").step().await.unwrap();
         let mut runner = house.runner("one").until(stop);
-        runner.step().await.unwrap();
         assert_eq!((runner.step().await.unwrap(), runner.step().await.unwrap()), (1, 0));
         let mut read = house.db.read().await.unwrap();
         assert_eq!(
@@ -409,6 +413,26 @@ async fn a_step_ends_after_the_event_at_which_it_is_stopped() {
                 .0,
             1
         );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_nobody_is_any_more_keeps_no_events() {
+    let day = std::time::Duration::from_hours(24);
+    Fresh::each(async |db| {
+        let house = House::new(db, false).await;
+        let mut tx = house.db.begin().await.unwrap();
+        store::see(&mut tx, "removed.ear", house.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        house.say("a", 1).await;
+        house.settle().await;
+        house.clock.advance(day * 2);
+        house.say("a", 2).await;
+        house.settle().await;
+        // It may be away for a day only.
+        assert_eq!(house.events.prune(&house.db, day * 30).await.unwrap(), 0);
+        assert_eq!(house.events.prune(&house.db, day).await.unwrap(), 1);
     })
     .await;
 }

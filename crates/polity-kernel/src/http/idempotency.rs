@@ -222,24 +222,18 @@ const FORGOTTEN_AT_ONCE: i64 = 500;
 /// What the database says.
 pub async fn forget_answers(ctx: &Ctx) -> DbResult<u64> {
     let before = ctx.clock.now() - KEPT;
-    let mut forgotten = 0;
-    loop {
-        let mut tx = ctx.db.begin().await?;
-        let count = tx
-            .sql(
-                "delete from idempotency
-                 where key_hash in (select key_hash from idempotency where created_at < $1 limit $2)",
-            )
-            .bind(&before)
-            .bind(&FORGOTTEN_AT_ONCE)
-            .execute()
-            .await?;
-        tx.commit().await?;
-        forgotten += count;
-        if count == 0 {
-            return Ok(forgotten);
-        }
-    }
+    ctx.db.in_batches(move |tx| Box::pin(forget_some(tx, before))).await
+}
+
+async fn forget_some(tx: &mut Tx, before: crate::clock::Timestamp) -> DbResult<u64> {
+    tx.sql(
+        "delete from idempotency
+             where key_hash in (select key_hash from idempotency where created_at < $1 limit $2)",
+    )
+    .bind(&before)
+    .bind(&FORGOTTEN_AT_ONCE)
+    .execute()
+    .await
 }
 
 impl<T: schemars::JsonSchema> OperationInput for Idempotency<T> {

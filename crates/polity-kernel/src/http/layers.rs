@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::StreamExt;
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, Version, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer};
@@ -33,6 +33,9 @@ pub struct HttpSettings {
     pub header_timeout_ms: u64,
     /// The largest body of a request, in bytes.
     pub max_body_bytes: usize,
+    /// How long the program still takes requests after it was asked to stop, in milliseconds. `/health/ready` answers 503
+    /// meanwhile, so that balancers send no more; behind one, give it a little longer than the balancer needs to notice.
+    pub drain_notice_ms: u64,
     /// How long running requests may go on after the program was asked to stop, in milliseconds.
     pub drain_ms: u64,
     /// How many connections may be open at once.
@@ -52,6 +55,7 @@ impl Default for HttpSettings {
             timeout_ms: 30_000,
             header_timeout_ms: 10_000,
             max_body_bytes: 1 << 20,
+            drain_notice_ms: 0,
             drain_ms: 20_000,
             max_connections: 10_000,
             trusted_proxies: Vec::new(),
@@ -144,12 +148,13 @@ async fn outermost(State(ctx): State<Ctx>, mut request: Request, next: Next) -> 
     let begun = Instant::now();
     let id = request_id(&request, &ctx);
     let method = request.method().clone();
+    let version = request.version();
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
     request.extensions_mut().insert(RequestId(id.clone()));
-    let span = observe::request_span(&id, &method, route.as_deref());
+    let span = observe::request_span(&id, &method, route.as_deref(), request.headers());
     let mut response = async {
         let mut response = next.run(request).await;
         if let Some(problem) = take_problem(&mut response) {
@@ -158,6 +163,7 @@ async fn outermost(State(ctx): State<Ctx>, mut request: Request, next: Next) -> 
         let took = begun.elapsed();
         let status = response.status().as_u16();
         observe::record_request("http", &method, route.as_deref(), status, took);
+        observe::conclude(status);
         tracing::info!(http.status = status, http.ms = took.as_secs_f64() * 1000.0, "answered");
         response
     }
@@ -167,6 +173,12 @@ async fn outermost(State(ctx): State<Ctx>, mut request: Request, next: Next) -> 
         response.headers_mut().insert(REQUEST_ID, value);
     }
     harden(&mut response);
+    if ctx.draining.is_cancelled() && version < Version::HTTP_2 {
+        // The client's next request goes to somebody who stays.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

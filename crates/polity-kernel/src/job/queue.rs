@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::{State, store};
 use crate::{
     clock::{Clock, Timestamp},
     db::{Db, Result, Tx},
     id::Ids,
+    wake::{Topic, Wakes},
 };
 
 /// The queue. Cheap to clone.
@@ -16,7 +15,7 @@ use crate::{
 pub struct Jobs {
     clock: Clock,
     ids: Ids,
-    enqueued: watch::Sender<u64>,
+    wakes: Wakes,
 }
 
 /// A job to enqueue.
@@ -48,18 +47,16 @@ impl NewJob {
     }
 }
 
+/// No pause before another attempt is as long.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 /// How many finished jobs are deleted in one transaction.
 const PRUNED_AT_ONCE: i64 = 500;
 
 impl Jobs {
     /// The queue as a process sees it.
     #[must_use]
-    pub fn new(clock: Clock, ids: Ids) -> Self {
-        Self {
-            clock,
-            ids,
-            enqueued: watch::Sender::new(0),
-        }
+    pub fn new(clock: Clock, ids: Ids, wakes: Wakes) -> Self {
+        Self { clock, ids, wakes }
     }
 
     /// Enqueues a job in the transaction that causes it; `None` if one with its key is there already.
@@ -79,8 +76,8 @@ impl Jobs {
             now,
         };
         let is_new = store::insert(tx, &row).await?;
-        let enqueued = self.enqueued.clone();
-        tx.on_commit(move || enqueued.send_modify(|count| *count = count.wrapping_add(1)));
+        let wakes = self.wakes.clone();
+        tx.on_commit(move || wakes.wake(Topic::Enqueued));
         Ok(is_new.then_some(id))
     }
 
@@ -100,26 +97,25 @@ impl Jobs {
         store::state(&mut *db.read().await?, id).await
     }
 
+    /// Brings back what a clock that was ahead for a while has put off; says how many jobs were made in what is the future.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn bring_back(&self, db: &Db) -> Result<u64> {
+        let now = self.clock.now();
+        let mut tx = db.begin().await?;
+        let moved = store::bring_back(&mut tx, now, now + LONGEST_PAUSE).await?;
+        tx.commit().await?;
+        Ok(moved)
+    }
+
     /// Deletes jobs that ended longer ago than `retention`; says how many.
     ///
     /// # Errors
     /// What the database says.
     pub async fn prune(&self, db: &Db, retention: Duration) -> Result<u64> {
         let before = self.clock.now() - retention;
-        let mut pruned = 0;
-        loop {
-            let mut tx = db.begin().await?;
-            let count = store::prune(&mut tx, before, PRUNED_AT_ONCE).await?;
-            tx.commit().await?;
-            pruned += count;
-            if count == 0 {
-                return Ok(pruned);
-            }
-        }
-    }
-
-    /// Wakes whoever waits for jobs.
-    pub(super) fn wakes(&self) -> watch::Receiver<u64> {
-        self.enqueued.subscribe()
+        db.in_batches(move |tx| Box::pin(store::prune(tx, before, PRUNED_AT_ONCE)))
+            .await
     }
 }

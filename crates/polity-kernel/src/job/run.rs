@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::{Cron, JobKind, JobSettings, Schedules, Worker};
-use crate::{Ctx, config::ConfigError};
+use crate::{Ctx, config::ConfigError, wake::Topic};
 
 /// The background work of jobs in this process, until the program stops; jobs that run are finished first.
 ///
@@ -33,7 +33,7 @@ pub fn run(
 }
 
 async fn work(ctx: &Ctx, worker: &Worker, settings: &JobSettings) {
-    let mut wake = ctx.jobs.wakes();
+    let mut wake = ctx.wakes.listen(Topic::Enqueued);
     let mut running: JoinSet<crate::db::Result<()>> = JoinSet::new();
     let places = settings.workers.max(1);
     while !ctx.stop.is_cancelled() {
@@ -74,6 +74,11 @@ async fn follow_the_clock(ctx: Ctx, schedules: Schedules, settings: JobSettings)
             tracing::warn!(error = %error, "schedules could not be followed; trying again in a moment");
         }
         looks = looks.wrapping_add(1);
+        if looks.is_multiple_of(60)
+            && let Err(error) = ctx.jobs.bring_back(&ctx.db).await
+        {
+            tracing::warn!(error = %error, "jobs of a clock that was ahead wait for it");
+        }
         if looks.is_multiple_of(3_600)
             && let Err(error) = ctx.jobs.prune(&ctx.db, retention).await
         {

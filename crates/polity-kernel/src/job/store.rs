@@ -98,6 +98,23 @@ pub(super) async fn claim(
     .await
 }
 
+/// Brings back what a clock that was ahead has put off: jobs made in what is the future now wait as long as they were meant
+/// to, and those to be tried again do not wait for longer than any pause is.
+pub(super) async fn bring_back(tx: &mut Tx, now: Timestamp, longest_pause: Timestamp) -> Result<u64> {
+    tx.sql("update job set run_at = $1 where state = 'queued' and attempts > 0 and run_at > $2")
+        .bind(&now)
+        .bind(&longest_pause)
+        .execute()
+        .await?;
+    tx.sql(
+        "update job set run_at = run_at - (created_at - cast($1 as timestamptz)), created_at = cast($1 as timestamptz)
+         where state = 'queued' and created_at > cast($1 as timestamptz)",
+    )
+    .bind(&now)
+    .execute()
+    .await
+}
+
 /// Renews a lease; `None` if the job is somebody else's now, else whether it is to be called off.
 pub(super) async fn renew(tx: &mut Tx, id: &str, fence: i64, until: Timestamp) -> Result<Option<bool>> {
     let row = tx

@@ -40,7 +40,11 @@ impl House {
     async fn new(db: Db) -> Self {
         db.migrate(&[MIGRATIONS]).await.unwrap();
         let clock = Clock::fake(crate::clock::from_micros(1_800_000_000_000_000));
-        let jobs = Jobs::new(clock.clone(), Ids::seeded(clock.clone(), 1));
+        let jobs = Jobs::new(
+            clock.clone(),
+            Ids::seeded(clock.clone(), 1),
+            crate::wake::Wakes::default(),
+        );
         let counter = Arc::new(Counter::default());
         let kind = JobKind::new("test.count", Arc::clone(&counter) as Arc<dyn JobHandler>);
         let worker = Worker::new(vec![kind], db.clone(), clock.clone());
@@ -401,6 +405,47 @@ async fn an_effect_and_its_completion_are_one_and_a_zombie_has_neither() {
         let mut read = house.db.read().await.unwrap();
         let effects: Vec<(String,)> = read.sql("select name from cron").all().await.unwrap();
         assert_eq!(effects, [("effect 2".to_owned(),)]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_clock_that_was_ahead_put_off_is_brought_back() {
+    let hour = std::time::Duration::from_hours(1);
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let now = house.clock.now();
+        house.clock.advance(hour * 2);
+        let later = NewJob {
+            run_at: Some(house.clock.now() + hour),
+            ..job(json!({}))
+        };
+        let later = house.enqueue(later).await.unwrap();
+        let at_once = house.enqueue(job(json!({}))).await.unwrap();
+        house.clock.set(now);
+        assert_eq!(house.worker.step().await.unwrap(), 0);
+        assert_eq!(house.jobs.bring_back(&house.db).await.unwrap(), 2);
+        assert_eq!(house.jobs.bring_back(&house.db).await.unwrap(), 0);
+        assert_eq!(house.worker.step().await.unwrap(), 1);
+        assert_eq!(house.state(&at_once).await, State::Succeeded);
+        house.clock.advance(hour);
+        assert_eq!(house.worker.step().await.unwrap(), 1);
+        assert_eq!(house.state(&later).await, State::Succeeded);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_alone_takes_over_at_once() {
+    Fresh::each(async |db| {
+        let house = House::new(db).await;
+        let id = house.enqueue(job(json!({}))).await.unwrap();
+        // Claimed by a worker that dies.
+        assert_eq!(house.worker.claim(1).await.unwrap().len(), 1);
+        assert_eq!(house.worker.step().await.unwrap(), 0);
+        crate::lease::free_all(&house.db, house.clock.now()).await.unwrap();
+        assert_eq!(house.worker.step().await.unwrap(), 1);
+        assert_eq!((house.state(&id).await, house.runs()), (State::Succeeded, 1));
     })
     .await;
 }

@@ -12,12 +12,14 @@ use std::{
 
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::{Claimed, JobError, JobKind, State, store};
 use crate::{
     backoff,
     clock::Clock,
     db::{Db, Error, List, Result, Tx},
+    observe,
 };
 
 /// The first pause after a failure; each doubles the one before.
@@ -153,7 +155,8 @@ impl Worker {
             finished: AtomicBool::new(false),
         };
         let ran = {
-            let run = AssertUnwindSafe(kind.handler.run(&ctx)).catch_unwind();
+            let span = observe::job_span(kind.kind, &ctx.job.id);
+            let run = AssertUnwindSafe(kind.handler.run(&ctx)).catch_unwind().instrument(span);
             tokio::pin!(run);
             loop {
                 tokio::select! {

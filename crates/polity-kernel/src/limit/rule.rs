@@ -17,10 +17,10 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// `quota` calls per `period`, up to `burst` of them at once. What is 0 counts as 1 (call, nanosecond); a period is
-    /// at most a year. Rules of one name share the state of a subject, whatever their numbers.
+    /// `quota` calls per `period`, up to `burst` of them at once. What is 0 counts as 1 (call, microsecond); a period is
+    /// at most a year, and a rate at most a million calls per second. Rules of one name share the state of a subject, whatever their numbers.
     pub fn new(name: impl Into<Cow<'static, str>>, quota: u32, period: Duration, burst: u32) -> Self {
-        let period = period.clamp(Duration::from_nanos(1), MAX_PERIOD);
+        let period = period.clamp(Duration::from_micros(1), MAX_PERIOD);
         Self {
             name: name.into(),
             quota: quota.max(1),
@@ -48,9 +48,14 @@ impl Rule {
         }
     }
 
-    /// Nanoseconds that one call takes from the allowance.
-    fn cost(&self) -> i64 {
-        let period = i64::try_from(self.period.as_nanos()).unwrap_or(i64::MAX);
+    /// How many calls may come at once.
+    pub(super) fn burst(&self) -> u32 {
+        self.burst
+    }
+
+    /// Microseconds that one call takes from the allowance.
+    pub(super) fn cost(&self) -> i64 {
+        let period = i64::try_from(self.period.as_micros()).unwrap_or(i64::MAX);
         (period / i64::from(self.quota)).max(1)
     }
 
@@ -70,8 +75,8 @@ impl Rule {
             rule: self.name.clone(),
             limit: self.burst,
             remaining: u32::try_from((latest - full_at) / cost).unwrap_or(u32::MAX),
-            reset_after: nanoseconds(full_at - now),
-            retry_after: (!allowed).then(|| nanoseconds(after - latest)),
+            reset_after: microseconds(full_at - now),
+            retry_after: (!allowed).then(|| microseconds(after - latest)),
             quota: self.quota,
             period: self.period,
         };
@@ -79,8 +84,8 @@ impl Rule {
     }
 }
 
-fn nanoseconds(nanos: i64) -> Duration {
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+fn microseconds(micros: i64) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 /// Whether a call is within its limit, and what is left.
@@ -163,7 +168,7 @@ impl Decision {
     }
 }
 
-fn seconds(duration: Duration) -> u64 {
+pub(super) fn seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 

@@ -33,7 +33,7 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         });
     }
     let mode = mode(&metadata);
-    if mode & 0o077 != 0 {
+    if mode & others(&metadata) != 0 {
         return Err(KeyringError::Exposed {
             path: path.to_owned(),
             mode,
@@ -96,6 +96,20 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = options.open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+/// The permission bits that a keyring must not have. A file of root's may be readable by its group, as orchestrators mount
+/// secrets: root reads it anyway, and who is in the group, root decides.
+#[cfg(unix)]
+fn others(metadata: &Metadata) -> u32 {
+    let is_roots = std::os::unix::fs::MetadataExt::uid(metadata) == 0;
+    if is_roots { 0o037 } else { 0o077 }
+}
+
+/// The permission bits that a keyring must not have.
+#[cfg(not(unix))]
+fn others(_: &Metadata) -> u32 {
+    0
 }
 
 /// The permission bits.
@@ -203,7 +217,10 @@ mod tests {
     fn a_file_that_others_can_use_is_refused() {
         let (_folder, path) = place();
         Keyring::create(&path, 1).unwrap();
-        for mode in [0o640, 0o604, 0o620, 0o601] {
+        let is_roots = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&path).unwrap()) == 0;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
+        assert_eq!(Keyring::load(&path).is_ok(), is_roots);
+        for mode in [0o660, 0o604, 0o620, 0o601] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let error = Keyring::load(&path).unwrap_err();
             assert!(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use polity_kernel::clock::Clock;
-use polity_seal::Keyring;
+use polity_seal::{Keyring, KeyringError};
 
 use crate::{BootError, Request};
 
@@ -15,6 +15,9 @@ pub(super) enum Keys {
     Create {
         /// Where; the file must not exist.
         file: PathBuf,
+        /// Does nothing if there is one.
+        #[arg(long)]
+        if_missing: bool,
     },
     /// Shows the keys and how much each seals.
     List,
@@ -37,8 +40,14 @@ impl Keys {
     }
 }
 
-pub(super) fn create(file: &Path, clock: &Clock) -> Result<(), BootError> {
-    let keyring = Keyring::create(file, clock.now().timestamp()).map_err(|error| error.to_string())?;
+pub(super) fn create(file: &Path, if_missing: bool, clock: &Clock) -> Result<(), BootError> {
+    let keyring = match Keyring::create(file, clock.now().timestamp()) {
+        Err(KeyringError::Exists { .. }) if if_missing => {
+            println!("{} is there already; it stays as it is", file.display());
+            return Ok(());
+        }
+        made => made.map_err(|error| error.to_string())?,
+    };
     println!(
         "{} holds the key {}; keep a copy in a safe place",
         file.display(),

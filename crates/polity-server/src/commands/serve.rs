@@ -47,6 +47,7 @@ pub(super) async fn run(config: Config) -> Result<ExitCode, BootError> {
     let mut program = Program::open(config, Options::default()).await?;
     let ctx = program.ctx.clone();
     stop_on_signals(&ctx)?;
+    program.join().await;
     if program.has_role("worker") {
         program.start_workers()?;
     }
@@ -62,16 +63,7 @@ pub(super) async fn run(config: Config) -> Result<ExitCode, BootError> {
     if program.holds_folder() {
         admin::listen(&program)?;
     }
-    let router = program.router.clone();
-    let drain = polity_kernel::http::serve(listener, router, ctx.http(), ctx.stop.clone()).await;
-    ctx.stop.cancel();
-    ctx.tasks.close();
-    if tokio::time::timeout(std::time::Duration::from_secs(10), ctx.tasks.wait())
-        .await
-        .is_err()
-    {
-        tracing::warn!("background work did not end in time; its leases run out by themselves");
-    }
+    let drain = program.serve(listener).await;
     tracing::info!("stopped");
     Ok(if drain == Drain::Complete {
         ExitCode::SUCCESS
@@ -83,17 +75,25 @@ pub(super) async fn run(config: Config) -> Result<ExitCode, BootError> {
 fn stop_on_signals(ctx: &Ctx) -> Result<(), BootError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = ctx.stop.clone();
-    ctx.spawn(async move {
+    let ctx = ctx.clone();
+    ctx.clone().spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {},
             _ = interrupt.recv() => {},
-            () = stop.cancelled() => return,
+            () = ctx.stop.cancelled() => return,
         }
-        tracing::info!("asked to stop: finishing what is running");
-        stop.cancel();
+        drain(&ctx).await;
     });
     Ok(())
+}
+
+/// Says that no more is wanted, gives balancers time to notice, and stops.
+async fn drain(ctx: &Ctx) {
+    let notice = ctx.http().drain_notice_ms;
+    tracing::info!(drain.notice_ms = notice, "asked to stop: finishing what is running");
+    ctx.draining.cancel();
+    tokio::time::sleep(std::time::Duration::from_millis(notice)).await;
+    ctx.stop.cancel();
 }
 
 async fn listen(ctx: &Ctx) -> Result<TcpListener, BootError> {

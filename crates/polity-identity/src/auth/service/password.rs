@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use polity_kernel::{
     Secret, TokenKind, TokenText,
-    job::NewJob,
+    job::{JobCtx, NewJob},
     limit::Rule,
     mail::{Mail, Priority},
 };
@@ -77,8 +77,8 @@ pub(in crate::auth) async fn ask_for_reset(auth: &Auth, email: &str) -> Result<(
     Ok(tx.commit().await?)
 }
 
-/// Mails a reset to whoever has the address; nobody may.
-pub(in crate::auth) async fn request_reset(auth: &Auth, email: &str) -> Result<(), Error> {
+/// Mails a reset to whoever has the address; nobody may. The job ends in the same transaction, so that nobody gets two.
+pub(in crate::auth) async fn request_reset(auth: &Auth, job: &JobCtx, email: &str) -> Result<(), Error> {
     let ctx = &auth.ctx;
     let kind = TokenKind::new("reset").map_err(|error| Error::Internal(error.to_string()))?;
     let token = TokenText::generate(kind);
@@ -111,6 +111,7 @@ pub(in crate::auth) async fn request_reset(auth: &Auth, email: &str) -> Result<(
         priority: Priority::High,
     };
     post(&mut tx, ctx, &mail).await?;
+    job.finish_in(&mut tx).await?;
     Ok(tx.commit().await?)
 }
 

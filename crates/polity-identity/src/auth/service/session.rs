@@ -7,6 +7,7 @@ use polity_kernel::{
     caller::Caller,
     db::{Json, Tx},
     secret::SealedColumn,
+    wake::Topic,
 };
 use polity_ports::{
     Said,
@@ -280,6 +281,7 @@ fn remember_revoked(tx: &mut Tx, auth: &Auth, ids: Vec<String>) {
         for id in ids {
             auth.revoked.add(id, until);
         }
+        auth.ctx.wakes.wake(Topic::Revoked);
     });
 }
 

@@ -33,6 +33,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection> {
         "pragma journal_mode = wal;
          pragma synchronous = full;
          pragma wal_autocheckpoint = 0;
+         pragma journal_size_limit = 16777216;
          pragma cache_size = -16384;",
     )?;
     common(&conn)?;
@@ -57,27 +58,36 @@ fn common(conn: &Connection) -> Result<()> {
 }
 
 /// The thread that copies the write-ahead log into the file, so that no commit pays for it.
-pub(super) struct Checkpoints(mpsc::SyncSender<()>);
+pub(super) struct Checkpoints(mpsc::SyncSender<Want>);
 
-/// Past this size the log is restarted even if writers have to wait for a moment.
-const LOG_LIMIT: u64 = 64 << 20;
+/// How much a checkpoint is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// Copy what nobody is reading.
+    Copy,
+    /// Give the space of the log back, even if writers have to wait for a moment.
+    Space,
+}
+
+/// Past this size the log is restarted even if writers have to wait for a moment: it takes disk, and every start reads it.
+const LOG_LIMIT: u64 = 16 << 20;
 
 impl Checkpoints {
     pub(super) fn start(path: &Path) -> Result<Self> {
         let conn = connect(path)?;
+        // What an earlier process left may fill the disk, and must not be what stops this one.
+        checkpoint(&conn, "pragma wal_checkpoint(truncate)");
         let log = PathBuf::from(format!("{}-wal", path.display()));
-        let (sender, receiver) = mpsc::sync_channel::<()>(1);
+        let (sender, receiver) = mpsc::sync_channel::<Want>(1);
         let run = move || {
-            while receiver.recv().is_ok() {
+            while let Ok(want) = receiver.recv() {
                 let large = std::fs::metadata(&log).is_ok_and(|meta| meta.len() > LOG_LIMIT);
-                let sql = if large {
-                    "pragma wal_checkpoint(restart)"
-                } else {
-                    "pragma wal_checkpoint(passive)"
+                let sql = match (want, large) {
+                    (Want::Space, _) => "pragma wal_checkpoint(truncate)",
+                    (Want::Copy, true) => "pragma wal_checkpoint(restart)",
+                    (Want::Copy, false) => "pragma wal_checkpoint(passive)",
                 };
-                if let Err(error) = conn.query_row(sql, [], |_| Ok(())) {
-                    tracing::warn!(db.error = %error, "a checkpoint failed; the log keeps growing until one succeeds");
-                }
+                checkpoint(&conn, sql);
             }
         };
         std::thread::Builder::new()
@@ -89,6 +99,17 @@ impl Checkpoints {
 
     /// Asks for a checkpoint; one request that is still waiting is enough.
     pub(super) fn ask(&self) {
-        self.0.try_send(()).ok();
+        self.0.try_send(Want::Copy).ok();
+    }
+
+    /// Asks for the space of the log, when the disk is full.
+    pub(super) fn ask_for_space(&self) {
+        self.0.try_send(Want::Space).ok();
+    }
+}
+
+fn checkpoint(conn: &Connection, sql: &str) {
+    if let Err(error) = conn.query_row(sql, [], |_| Ok(())) {
+        tracing::warn!(db.error = %error, "a checkpoint failed; the log keeps growing until one succeeds");
     }
 }

@@ -207,6 +207,8 @@ impl Pen {
 
     fn fail_batch(&mut self, error: &Error) {
         self.open = false;
+        // Most likely the disk is full, and the log holds space that a checkpoint gives back.
+        self.checkpoints.ask_for_space();
         for waiting in self.batch.drain(..) {
             drop(
                 waiting

@@ -1,0 +1,202 @@
+"""The rows: each group starts what it needs, measures, and returns a table."""
+
+import statistics
+import subprocess
+import threading
+import time
+
+from stand import ROOT, SERVICE, Server, call, folder, free_port, person, polity, postgres, wrk
+
+ENSURE = '{"user_id":"usr_{n}","email":"u{n}@example.com","name":"User {n}"}'
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+
+def row(name, got, aim="", note=""):
+    failed = f"; **{got['failed']} failed**" if got["failed"] else ""
+    return [name, f"{got['rate']:,.0f}/s", f"{got['p50']:.2f}", f"{got['p99']:.2f}", aim, note + failed]
+
+
+LOAD = ["what", "rate", "p50 ms", "p99 ms", "aim", "note"]
+
+
+def creates(seconds, _):
+    """Durable creates on SQLite: an account and its event in one transaction, fsync before the answer."""
+    rows = []
+    with folder() as place, polity(place) as server:
+        done = 0
+        for connections, aim in ((1, ""), (64, ""), (256, ">= 15,000/s")):
+            what = {"method": "POST", "path": "/api/v1/accounts/ensure", "headers": SERVICE, "body": ENSURE}
+            wrk(server.url, connections, 1, **what, **{"from": done + 10_000_000})
+            got = wrk(server.url, connections, seconds, **what, **{"from": done})
+            done += 2_000_000
+            rows.append(row(f"create, {connections} connections", got, aim))
+        memory = server.resident_mb()
+    with folder() as place:
+        floor = redis_set(place, seconds)
+    rows.append(["Redis `SET`, `appendfsync always`, 256 connections", f"{floor:,.0f}/s", "", "", "", "floor of the peer: one key, no index, no event"])
+    rows.append(["ratio to it", f"{rate_of(rows[2]) / floor:.2f}", "", "", "", "PocketBase publishes 2,015/s on two cores without fsync"])
+    rows.append(["resident memory after it", f"{memory:.0f} MB", "", "", "", ""])
+    return LOAD, rows
+
+
+def rate_of(cells):
+    return float(cells[1].rstrip("/s").replace(",", ""))
+
+
+def redis_set(place, seconds):
+    port = free_port()
+    command = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", place, "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+    with Server(command, port):
+        count = str(40_000 * seconds)
+        bench = ["redis-benchmark", "-p", str(port), "-t", "set", "-c", "256", "-n", count, "-r", "1000000", "-d", "100", "--csv"]
+        answer = subprocess.run(bench, capture_output=True, text=True, check=True).stdout
+    return float(answer.strip().splitlines()[-1].split(",")[1].strip('"'))
+
+
+def reads(seconds, _):
+    """Reads by id over HTTP with an access token (EdDSA)."""
+    rows = []
+    with folder() as place, polity(place) as server:
+        idle = server.resident_mb()
+        ada = person(server)
+        path = f"/api/v1/accounts/profile/{ada['user_id']}"
+        what = {"path": path, "headers": bearer(ada["access_token"])}
+        wrk(server.url, 64, 1, **what)
+        rows.append(row("read by id, the token remembered, 64 connections", wrk(server.url, 64, seconds, **what), ">= 30,000/s"))
+        busy = server.resident_mb()
+        rows.append(row("page of 20, by a service", wrk(server.url, 64, seconds, path="/api/v1/accounts?page_size=20", headers=SERVICE)))
+    with folder() as place, polity(place, POLITY_AUTH__REMEMBERED_TOKENS=0) as server:
+        ada = person(server)
+        what = {"path": f"/api/v1/accounts/profile/{ada['user_id']}", "headers": bearer(ada["access_token"])}
+        wrk(server.url, 64, 1, **what)
+        rows.append(row("read by id, the token verified each time", wrk(server.url, 64, seconds, **what), ">= 10,000/s", "`auth.remembered_tokens = 0`"))
+    rows.append(["resident memory, idle", f"{idle:.0f} MB", "", "", "< 40 MB", ""])
+    rows.append(["resident memory, under that load", f"{busy:.0f} MB", "", "", "", ""])
+    return LOAD, rows
+
+
+def sessions(seconds, _):
+    """Sign-in (Argon2id, 19 MiB, two passes), refresh, and what a storm of sign-ins does to others."""
+    rows = []
+    with folder() as place, polity(place) as server:
+        ada = person(server)
+        login = {"method": "POST", "path": "/api/v1/auth/login", "headers": {"Content-Type": "application/json"},
+                 "body": f'{{"email":"ada@example.com","password":"{ada["password"]}"}}'}
+        rows.append(row("login, 8 connections", wrk(server.url, 8, seconds, **login), "", "bounded by the cost of the hash"))
+        tokens = place / "refresh"
+        pairs = [call("POST", f"{server.url}/api/v1/auth/token-pair", {"user_id": ada["user_id"], "email": ada["email"]}, SERVICE) for _ in range(200)]
+        tokens.write_text("".join(f"{pair['refresh_token']}\n" for pair in pairs))
+        refresh = {"method": "POST", "path": "/api/v1/auth/refresh", "headers": {"Content-Type": "application/json"},
+                   "body": '{"refresh_token":"{token}"}', "tokens": tokens, "chain": "refresh_token"}
+        rows.append(row("refresh, each token used once, 64 connections", wrk(server.url, 64, seconds, **refresh)))
+        read = {"path": f"/api/v1/accounts/profile/{ada['user_id']}", "headers": bearer(ada["access_token"])}
+        alone = wrk(server.url, 16, seconds, **read)
+        storm = threading.Thread(target=wrk, args=(server.url, 64, seconds + 2), kwargs=login)
+        storm.start()
+        time.sleep(1)
+        during = wrk(server.url, 16, seconds, **read)
+        storm.join()
+        rows.append(row("reads alone, 16 connections", alone))
+        rows.append(row("reads while 64 connections sign in", during, "p99 < 25 ms"))
+    return LOAD, rows
+
+
+def starts(_, quick):
+    """From `exec` to the first answer, on an existing data folder."""
+    took = []
+    with folder() as place:
+        with polity(place):
+            pass
+        for _ in range(5 if quick else 20):
+            begun = time.monotonic()
+            server = polity(place)
+            with server:
+                call("GET", f"{server.url}/health")
+                took.append((time.monotonic() - begun) * 1000)
+    took.sort()
+    return ["what", "median ms", "worst ms", "aim"], [["start to first answer", f"{statistics.median(took):.0f}", f"{took[-1]:.0f}", "< 150 ms"]]
+
+
+def sizes(seconds, quick):
+    """The same operations at 10^3, 10^5 and 10^6 accounts, all made over HTTP."""
+    header = ["rows", "creates/s while filling", "point read /s", "p99 ms", "first page /s", "p99 ms", "page 500 /s", "p99 ms"]
+    rows, have = [], 0
+    with folder() as place, polity(place) as server:
+        for size in (1_000, 100_000) if quick else (1_000, 100_000, 1_000_000):
+            begun, start = time.monotonic(), have
+            while have < size:
+                what = {"method": "POST", "path": "/api/v1/accounts/ensure", "headers": SERVICE, "body": ENSURE, "from": have}
+                have += wrk(server.url, 8 if size == 1_000 else 256, 1 if size - have < 40_000 else 10, **what)["requests"]
+            filled = (have - start) / (time.monotonic() - begun)
+            cursor = deep(server, 500 if size > 10_000 else 5)
+            point = {"path": "/api/v1/accounts/profile/usr_{r}", "headers": SERVICE, "range": size}
+            page = {"path": "/api/v1/accounts?page_size=20&cursor=", "headers": SERVICE}
+            got = [wrk(server.url, 32, seconds, **point), wrk(server.url, 32, seconds, **page)]
+            got.append(wrk(server.url, 32, seconds, path=f"/api/v1/accounts?page_size=20&cursor={cursor}", headers=SERVICE))
+            rows.append([f"{have:,}", f"{filled:,.0f}"] + [cell for one in got for cell in (f"{one['rate']:,.0f}", f"{one['p99']:.2f}")])
+    small, large = rows[0], rows[-1]
+    ratio = lambda column: f"{float(small[column].replace(',', '')) / float(large[column].replace(',', '')):.2f}x"
+    rows.append(["slower at the largest than at the smallest (aim <= 1.3x)", "", ratio(2), "", ratio(4), "", ratio(6), ""])
+    return header, rows
+
+
+def deep(server, pages):
+    """The cursor after so many pages."""
+    cursor = ""
+    for _ in range(pages):
+        answer = call("GET", f"{server.url}/api/v1/accounts?page_size=20&cursor={cursor}", headers=SERVICE)
+        cursor = answer["next_cursor"]
+    return cursor
+
+
+def peers(seconds, _):
+    """better-auth (npm, one Node process) and Polity on the same PostgreSQL, one after the other."""
+    peer = ROOT / "benches/peers/better-auth"
+    if not (peer / "node_modules").is_dir():
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=peer, check=True)
+    rows = []
+    with folder() as place, postgres(place) as url:
+        subprocess.run(["psql", "-q", url, "-c", "create database peer"], check=True)
+        port = free_port()
+        env = {"PORT": str(port), "DATABASE_URL": url.replace("/postgres", "/peer"), "NODE_ENV": "production"}
+        with Server(["node", "server.mjs"], port, env, cwd=peer) as server:
+            body = {"email": "ada@example.com", "password": "correct horse battery", "name": "Ada"}
+            token = call("POST", f"{server.url}/api/auth/sign-up/email", body, {"Origin": server.url})["token"]
+            login = '{"email":"ada@example.com","password":"correct horse battery"}'
+            headers = {"Content-Type": "application/json", "Origin": server.url}
+            sign_in = {"method": "POST", "path": "/api/auth/sign-in/email", "headers": headers, "body": login}
+            check = {"path": "/api/auth/get-session", "headers": {"Authorization": f"Bearer {token}"}}
+            wrk(server.url, 64, 1, **check)
+            theirs = [wrk(server.url, 64, seconds, **check), wrk(server.url, 8, seconds, **sign_in)]
+            memory = server.resident_mb()
+        with polity(place, url) as server:
+            ada = person(server)
+            check = {"path": "/api/v1/auth/sessions", "headers": bearer(ada["access_token"])}
+            verify = {"method": "POST", "path": "/api/v1/auth/verify-token", "headers": {"Content-Type": "application/json"},
+                      "body": f'{{"token":"{ada["access_token"]}"}}'}
+            sign_in = {"method": "POST", "path": "/api/v1/auth/login", "headers": {"Content-Type": "application/json"},
+                       "body": f'{{"email":"ada@example.com","password":"{ada["password"]}"}}'}
+            wrk(server.url, 64, 1, **check)
+            ours = [wrk(server.url, 64, seconds, **verify), wrk(server.url, 8, seconds, **sign_in)]
+            listed = wrk(server.url, 64, seconds, **check)
+            ours_memory = server.resident_mb()
+    rows.append(row("session check, better-auth `get-session`", theirs[0]))
+    rows.append(row("session check, Polity `verify-token`", ours[0], "", f"{ours[0]['rate'] / theirs[0]['rate']:.1f} times the peer"))
+    rows.append(row("sessions from the database, Polity `GET /sessions`", listed, "", f"{listed['rate'] / theirs[0]['rate']:.1f} times the peer's check"))
+    rows.append(row("sign-in, better-auth (scrypt, its default)", theirs[1]))
+    rows.append(row("sign-in, Polity (Argon2id 19 MiB)", ours[1], "", f"{ours[1]['rate'] / theirs[1]['rate']:.1f} times the peer"))
+    rows.append(["resident memory", f"{memory:.0f} MB / {ours_memory:.0f} MB", "", "", "", "better-auth / Polity"])
+    return LOAD, rows
+
+
+GROUPS = {
+    "creates": ("Durable creates (SQLite)", creates),
+    "reads": ("Reads (SQLite)", reads),
+    "sessions": ("Sign-in and refresh (SQLite)", sessions),
+    "starts": ("Start", starts),
+    "sizes": ("Size of the table (SQLite)", sizes),
+    "peers": ("Beside better-auth (PostgreSQL)", peers),
+}
