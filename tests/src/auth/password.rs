@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use polity_kernel::{Secret, TokenKind, TokenText};
 use polity_testing::{Answer, App};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{PASSWORD, login, overtake, slow_passwords};
 
@@ -128,6 +128,32 @@ async fn a_changed_password_voids_the_mailed_token() {
         let change = app.post("/api/v1/auth/password/change").bearer(&ada.access_token);
         change.json(&body).send().await.expect(200);
         confirm(&app, &token, "somebody else's").await.expect(401);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_mailed_to_an_address_that_was_is_void() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let token = reset_token(&app, "ada@example.com").await;
+        let profile = format!("/api/v1/accounts/profile/{}", ada.user_id);
+        let change = async |body: Value| {
+            let change = app.put(&profile).bearer(&ada.access_token).json(&body);
+            change.send().await.expect(200);
+            app.settle().await;
+        };
+        change(json!({ "name": "Countess" })).await;
+        let (before, body) = (
+            reset_token(&app, "ada@example.com").await,
+            json!({ "email": "new@example.com" }),
+        );
+        change(body).await;
+        confirm(&app, &token, NEW).await.expect(401);
+        confirm(&app, &before, NEW).await.expect(401);
+        let new = reset_token(&app, "new@example.com").await;
+        change(json!({ "name": "Ada" })).await;
+        confirm(&app, &new, NEW).await.expect(200);
     })
     .await;
 }

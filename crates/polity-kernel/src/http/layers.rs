@@ -99,7 +99,11 @@ pub fn wrap(router: Router, ctx: &Ctx) -> Router {
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let (any, named): (Vec<_>, Vec<_>) = origins.iter().partition(|origin| origin.trim() == "*");
+    if !any.is_empty() {
+        tracing::warn!("http.cors_origins names every origin; that cannot go with credentials, and is left out");
+    }
+    let origins: Vec<HeaderValue> = named.iter().filter_map(|origin| origin.parse().ok()).collect();
     if origins.is_empty() {
         return CorsLayer::new();
     }
@@ -240,5 +244,16 @@ fn harden(response: &mut Response) {
             .headers_mut()
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_origin_is_no_origin() {
+        // Together with credentials browsers refuse it, and the layer panics.
+        drop(cors(&["*".to_owned(), "https://app.example.com".to_owned()]));
     }
 }

@@ -131,7 +131,8 @@ pub(in crate::auth) async fn bootstrap(
     if account::count_super_admins(&mut tx).await? > 0 {
         return Err(Error::BootstrapClosed);
     }
-    let Some(identity) = store::find_identity(&mut tx, user_id).await? else {
+    let found = store::find_identity(&mut tx, user_id).await?;
+    let Some(identity) = found.filter(|identity| identity.is_active) else {
         return Err(Error::BootstrapClosed);
     };
     let roles = [AdminRole::SuperAdmin.as_str().to_owned()];
