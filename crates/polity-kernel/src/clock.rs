@@ -129,10 +129,9 @@ pub fn rfc3339(at: Timestamp) -> String {
 ///
 /// Any RFC 3339 offset is read; what is finer than a microsecond is dropped.
 pub mod rfc3339 {
-    use chrono::SubsecRound;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    use super::{Timestamp, rfc3339};
+    use super::{Timestamp, from_micros, micros, rfc3339};
 
     /// Writes the wire form.
     pub fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
@@ -141,12 +140,13 @@ pub mod rfc3339 {
 
     /// Reads an RFC 3339 time.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
-        Timestamp::deserialize(from).map(|at| at.trunc_subsecs(6))
+        // Through whole microseconds, so that a leap second is the second that both databases make of it.
+        Timestamp::deserialize(from).map(|at| from_micros(micros(at)))
     }
 
     /// The same for an optional field: `null` is `None`. Add `#[serde(default)]` where the field may be missing.
     pub mod option {
-        use super::{Deserialize, Deserializer, Serializer, SubsecRound, Timestamp, rfc3339};
+        use super::{Deserialize, Deserializer, Serializer, Timestamp, from_micros, micros, rfc3339};
 
         /// Writes the wire form or `null`.
         pub fn serialize<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
@@ -158,7 +158,7 @@ pub mod rfc3339 {
 
         /// Reads an RFC 3339 time or `null`.
         pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-            Ok(Option::<Timestamp>::deserialize(from)?.map(|at| at.trunc_subsecs(6)))
+            Ok(Option::<Timestamp>::deserialize(from)?.map(|at| from_micros(micros(at))))
         }
     }
 }
@@ -228,5 +228,41 @@ mod tests {
         let body: Body =
             serde_json::from_str(r#"{"at":"2025-01-02T03:04:05Z","ended_at":"2025-01-02T03:04:05Z"}"#).unwrap();
         assert_eq!(body.ended_at, Some(body.at));
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, serde::Serialize, serde::Deserialize)]
+    struct Body {
+        #[serde(with = "rfc3339")]
+        at: Timestamp,
+    }
+
+    proptest! {
+        // The years 0 to 9999, all that RFC 3339 can name.
+        #[test]
+        fn what_is_written_is_read(at in -62_167_219_200_000_000_i64..253_402_300_800_000_000) {
+            let at = from_micros(at);
+            let text = serde_json::to_string(&Body { at }).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Body>(&text).unwrap().at, at);
+        }
+
+        #[test]
+        fn what_is_read_is_whole_microseconds(text in "[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,12})?(Z|[+-][0-2][0-9]:[0-6][0-9])") {
+            if let Ok(body) = serde_json::from_value::<Body>(serde_json::json!({ "at": text })) {
+                prop_assert_eq!(body.at.timestamp_subsec_nanos() % 1_000, 0);
+                prop_assert_eq!(from_micros(micros(body.at)), body.at);
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text: String) {
+            drop(serde_json::from_value::<Body>(serde_json::json!({ "at": text })));
+        }
     }
 }

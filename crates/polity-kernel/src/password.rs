@@ -27,7 +27,7 @@ use pool::Pool;
 /// Shortest password in bytes of UTF-8, after normalisation.
 pub const MIN_BYTES: usize = 8;
 /// Longest password in bytes of UTF-8, before normalisation.
-pub const MAX_BYTES: usize = 1_024;
+pub const MAX_BYTES: usize = 4_096;
 
 /// How passwords are hashed. The defaults follow OWASP's advice for Argon2id.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

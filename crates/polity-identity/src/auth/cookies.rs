@@ -163,3 +163,59 @@ mod tests {
         assert!(!browser("/", &[]).is_from("https://") && !browser("/", &[]).is_from("null"));
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn browser(headers: &[(header::HeaderName, Vec<u8>)]) -> Browser {
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        for (name, value) in headers {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                parts.headers.append(name, value);
+            }
+        }
+        Browser::of(&parts)
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics(cookie: Vec<u8>, host: Vec<u8>, authorization: Vec<u8>, near in "[bB]earer[ -~]{0,20}", origin: String) {
+            let browser = browser(&[
+                (header::COOKIE, cookie),
+                (header::HOST, host),
+                (header::AUTHORIZATION, authorization),
+                (header::AUTHORIZATION, near.into_bytes()),
+            ]);
+            drop(browser.refresh_token());
+            browser.bearer();
+            browser.is_under(&origin);
+            browser.is_from(&origin);
+        }
+
+        #[test]
+        fn the_token_is_found_among_any_others(
+            before in prop::collection::vec("[a-qs-z]{1,5}=[!#-+.-:<-~]{0,10}", 0..4),
+            token in "[A-Za-z0-9_]{1,60}",
+            after in prop::collection::vec("[a-z_]{1,15}=[!#-+.-:<-~]{0,10}", 0..4),
+        ) {
+            let mut pairs = before;
+            pairs.push(format!("refresh_token={token}"));
+            pairs.extend(after);
+            let browser = browser(&[(header::COOKIE, pairs.join("; ").into_bytes())]);
+            prop_assert_eq!(browser.refresh_token(), Some(token));
+        }
+
+        #[test]
+        fn only_pages_of_the_same_host_are_ours(host in "[a-z]{1,5}\\.(com|test)(:[1-9][0-9]{0,3})?", other in "[a-z.:/@]{0,12}") {
+            let browser = browser(&[(header::HOST, host.clone().into_bytes())]);
+            let ours = format!("https://{host}");
+            let (before, after) = (format!("https://{other}{host}"), format!("https://{host}{other}"));
+            prop_assert!(browser.is_from(&ours));
+            prop_assert_eq!(browser.is_from(&before), other.is_empty());
+            prop_assert_eq!(browser.is_from(&after), other.is_empty());
+        }
+    }
+}

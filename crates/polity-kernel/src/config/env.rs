@@ -103,3 +103,56 @@ fn structure(text: &str) -> Option<Value> {
     let document: toml::Table = toml::from_str(&format!("value = {text}")).ok()?;
     document.get("value").and_then(|value| Value::serialize(value).ok())
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn model() -> Kind {
+        super::super::model::compose(&[]).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn no_variable_panics(name in "POLITY_[A-Z_é]{0,30}", text: String) {
+            drop(layer(&model(), &name, &text));
+        }
+
+        #[test]
+        fn no_value_panics(text in "\\PC{0,60}", nested in "[\\[\\]{}\",=:0-9a-z \n]{0,60}") {
+            for kind in [
+                Kind::Integer,
+                Kind::Number,
+                Kind::Bool,
+                Kind::Any,
+                Kind::List(Box::new(Kind::Integer)),
+                Kind::Map(Box::new(Kind::Text)),
+            ] {
+                drop(read(&kind, &text));
+                drop(read(&kind, &nested));
+            }
+        }
+
+        #[test]
+        fn text_stays_as_it_was_written(text: String) {
+            prop_assert_eq!(read(&Kind::Text, &text), Some(text.into()));
+        }
+
+        #[test]
+        fn numbers_are_read_as_they_were_written(number: i64, large in i64::MAX as u64..) {
+            prop_assert_eq!(read(&Kind::Integer, &format!(" {number}\n")), Some(number.into()));
+            prop_assert!(read(&Kind::Integer, &large.to_string()).is_some());
+            prop_assert_eq!(read(&Kind::Integer, &format!("{number}x")), None);
+        }
+
+        #[test]
+        fn what_does_not_fit_is_not_quoted(text in "[a-z]{12,30}") {
+            if let Err(problem) = layer(&model(), "POLITY_ROLES__NOTHING", &text) {
+                let shown = format!("{problem:?}");
+                prop_assert!(!shown.contains(&text));
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Cursors: where a page ended, as a text that means nothing to anybody else.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 
 /// Where a page ended, in a list ordered by a moment and then by an id: both are needed, since moments repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,8 @@ impl Cursor {
         let text = String::from_utf8(bytes).map_err(|_| CursorError)?;
         let (at, id) = text.split_once('.').ok_or(CursorError)?;
         let at = DateTime::from_timestamp_micros(at.parse().map_err(|_| CursorError)?).ok_or(CursorError)?;
-        if id.contains('\0') {
+        // PostgreSQL keeps fewer years than chrono names.
+        if id.contains('\0') || !(1..=9999).contains(&at.year()) {
             return Err(CursorError);
         }
         Ok(Self { at, id: id.to_owned() })
@@ -51,6 +52,15 @@ mod tests {
     use super::*;
 
     proptest::proptest! {
+        /// Both databases keep the years 1 to 9999; a time beyond that is an error of PostgreSQL's, not an end of the list.
+        #[test]
+        fn what_is_decoded_can_be_asked_of_both_databases(micros: i64, id in "\\PC{0,20}") {
+            let text = BASE64_URL_SAFE_NO_PAD.encode(format!("{micros}.{id}"));
+            if let Ok(cursor) = Cursor::decode(&text) {
+                proptest::prop_assert!((1..=9999).contains(&cursor.at.year()), "{}", cursor.at);
+            }
+        }
+
         #[test]
         fn what_is_encoded_is_decoded(micros in -1_000_000_000_000_000i64..4_000_000_000_000_000, id in "[a-z0-9_.]{1,60}") {
             let cursor = Cursor { at: DateTime::from_timestamp_micros(micros).unwrap(), id };

@@ -191,3 +191,81 @@ mod tests {
         assert_eq!(client(&[b"203.0.113.9", b"\xff"]), "10.0.0.1");
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use http::{HeaderValue, Request};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn client(peer: IpAddr, forwarded: &[Vec<u8>], trusted: &[ipnet::IpNet]) -> IpAddr {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.extensions.insert(ConnectInfo(SocketAddr::new(peer, 1)));
+        for value in forwarded {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                parts.headers.append("x-forwarded-for", value);
+            }
+        }
+        ClientIp::of(&parts, trusted).0
+    }
+
+    fn proxies() -> Vec<ipnet::IpNet> {
+        vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]
+    }
+
+    proptest! {
+        #[test]
+        fn who_is_no_proxy_speaks_for_nobody(peer: IpAddr, forwarded in prop::collection::vec(any::<Vec<u8>>(), 0..4)) {
+            let peer = peer.to_canonical();
+            prop_assume!(!proxies().iter().any(|net| net.contains(&peer)));
+            prop_assert_eq!(client(peer, &forwarded, &proxies()), peer);
+        }
+
+        #[test]
+        fn the_last_one_no_proxy_vouches_for_is_the_client(
+            forged in "[ -~]{0,40}",
+            real: IpAddr,
+            hops in prop::collection::vec("10\\.[1-9][0-9]\\.[0-9]\\.[0-9]", 0..5),
+        ) {
+            let real = real.to_canonical();
+            prop_assume!(!proxies().iter().any(|net| net.contains(&real)));
+            let mut chain = vec![forged, real.to_string()];
+            chain.extend(hops);
+            let found = client("10.0.0.1".parse().unwrap(), &[chain.join(", ").into_bytes()], &proxies());
+            prop_assert_eq!(found, real);
+        }
+    }
+
+    #[derive(Debug, serde::Deserialize, garde::Validate)]
+    struct Asked {
+        #[garde(length(chars, max = 10))]
+        text: Option<String>,
+        #[garde(range(min = 1, max = 5))]
+        #[serde(default)]
+        number: Option<i64>,
+    }
+
+    fn ask(query: &str) -> Option<Result<Asked, Problem>> {
+        let uri = http::Uri::builder().path_and_query(format!("/?{query}")).build().ok()?;
+        let (mut parts, ()) = Request::builder().uri(uri).body(()).ok()?.into_parts();
+        let asked = futures::FutureExt::now_or_never(Query::<Asked>::from_request_parts(&mut parts, &()))?;
+        Some(asked.map(|Query(asked)| asked))
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_panics(query in "[ -~]{0,80}") {
+            if let Some(Ok(asked)) = ask(&query) {
+                prop_assert!(asked.text.is_none_or(|text| text.chars().count() <= 10 && !text.contains('\0')));
+                prop_assert!(asked.number.is_none_or(|number| (1..=5).contains(&number)));
+            }
+        }
+
+        #[test]
+        fn what_is_asked_is_read(text in "\\PC{0,10}") {
+            let query: String = form_urlencoded::Serializer::new(String::new()).append_pair("text", &text).finish();
+            prop_assert_eq!(ask(&query).unwrap().unwrap().text, Some(text));
+        }
+    }
+}

@@ -240,7 +240,9 @@ impl<T: schemars::JsonSchema> OperationInput for Idempotency<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut openapi::Operation) {
         Json::<T>::operation_input(ctx, operation);
         let description = "Makes a repeated request safe: the same key and body give the first answer again for a day.";
-        let schema = ctx.schema.subschema_for::<String>();
+        let schema = schemars::json_schema!({
+            "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\t -~]+$"
+        });
         let data = openapi::ParameterData {
             name: "Idempotency-Key".to_owned(),
             description: Some(description.to_owned()),

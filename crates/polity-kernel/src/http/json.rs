@@ -64,6 +64,11 @@ pub(super) fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -
         );
         return Err(Problem::validation(vec![error]));
     }
+    // A derived reader takes a list of the fields in order for a struct; no contract does.
+    if body.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
+        let error = FieldError::new("body", &[], "Input should be an object", "type_error");
+        return Err(Problem::validation(vec![error]));
+    }
     let mut from = serde_json::Deserializer::from_slice(body);
     let value: T = serde_path_to_error::deserialize(&mut from).map_err(|error| {
         let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
@@ -191,10 +196,63 @@ mod tests {
         assert_eq!(errors(&deep).0, "MALFORMED_JSON");
     }
 
+    /// Documents of every shape, from small alphabets, so that they meet the body's fields and its rules.
+    fn document() -> impl proptest::strategy::Strategy<Value = serde_json::Value> {
+        use proptest::prelude::*;
+        use serde_json::Value;
+
+        let text = "[a-c\\\\u0\"\u{0}é]{0,8}";
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-5_i64..200).prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 30, 5, move |inner| {
+            let name = prop_oneof!["name", "count", "more", text];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(name, inner, 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn holds_nul(value: &serde_json::Value) -> bool {
+        use serde_json::Value;
+        match value {
+            Value::String(text) => text.contains('\0'),
+            Value::Array(items) => items.iter().any(holds_nul),
+            Value::Object(members) => members
+                .iter()
+                .any(|(name, value)| name.contains('\0') || holds_nul(value)),
+            _ => false,
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn no_body_panics(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             drop(parse::<Body>(&body));
+        }
+
+        #[test]
+        fn nul_is_found_where_it_is_and_nowhere_else(value in document()) {
+            proptest::prop_assert_eq!(has_nul(value.to_string().as_bytes()), holds_nul(&value));
+        }
+
+        #[test]
+        fn only_an_object_that_keeps_the_rules_is_a_body(value in document()) {
+            if let Ok(body) = parse::<Body>(value.to_string().as_bytes()) {
+                proptest::prop_assert!(value.is_object(), "{value}");
+                proptest::prop_assert!((1..=3).contains(&body.name.chars().count()) && (1..=100).contains(&body.count));
+            }
+        }
+
+        #[test]
+        fn a_list_of_the_fields_is_no_object(name in "[a-z]{1,3}", count in 1..100_i64) {
+            proptest::prop_assert!(parse::<Body>(serde_json::json!([name, count, null]).to_string().as_bytes()).is_err());
         }
     }
 }

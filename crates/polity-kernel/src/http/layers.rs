@@ -13,6 +13,7 @@ use futures::StreamExt;
 use http::{HeaderName, HeaderValue, Method, Version, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tower::util::option_layer;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer};
 use tracing::Instrument;
 
@@ -94,20 +95,21 @@ pub fn wrap(router: Router, ctx: &Ctx) -> Router {
         ))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(CompressionLayer::new())
-        .layer(cors(&settings.cors_origins))
+        .layer(option_layer(cors(&settings.cors_origins)))
         .layer(middleware::from_fn_with_state(ctx.clone(), outermost))
 }
 
-fn cors(origins: &[String]) -> CorsLayer {
+/// Nothing where no page of another origin may call: a preflight is then answered like any method that is not there.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
     let (any, named): (Vec<_>, Vec<_>) = origins.iter().partition(|origin| origin.trim() == "*");
     if !any.is_empty() {
         tracing::warn!("http.cors_origins names every origin; that cannot go with credentials, and is left out");
     }
     let origins: Vec<HeaderValue> = named.iter().filter_map(|origin| origin.parse().ok()).collect();
     if origins.is_empty() {
-        return CorsLayer::new();
+        return None;
     }
-    CorsLayer::new()
+    let layer = CorsLayer::new()
         .allow_origin(origins)
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
@@ -119,7 +121,8 @@ fn cors(origins: &[String]) -> CorsLayer {
             REQUEST_ID,
         ])
         .expose_headers([REQUEST_ID, header::ETAG, header::RETRY_AFTER])
-        .max_age(Duration::from_hours(1))
+        .max_age(Duration::from_hours(1));
+    Some(layer)
 }
 
 async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {

@@ -85,7 +85,8 @@ fn by_status(doc: &Doc, described: &openapi::Operation) -> Vec<(u16, String)> {
     let mut all: Vec<ErrorCode> = doc.errors.to_vec();
     all.extend([codes::INTERNAL, codes::UNAVAILABLE, codes::TIMEOUT]);
     if !described.security.is_empty() {
-        all.push(codes::UNAUTHENTICATED);
+        // A malformed `X-User-Id`, `Idempotency-Key` or `If-Match` is 400.
+        all.extend([codes::UNAUTHENTICATED, codes::BAD_REQUEST]);
     }
     if described.request_body.is_some() {
         all.extend([

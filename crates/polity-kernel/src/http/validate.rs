@@ -37,6 +37,11 @@ pub fn email(address: &str, (): &()) -> garde::Result {
         let (host, top) = domain.rsplit_once('.').unwrap_or_default();
         !local.is_empty() && !host.is_empty() && !top.is_empty() && !domain.contains('@')
     });
+    // The mailer's own reading: an address in angle brackets, or with a name or a comment, is somebody else's.
+    let well_formed = well_formed
+        && trimmed
+            .parse::<lettre::Address>()
+            .is_ok_and(|read| read.to_string() == trimmed);
     if well_formed && trimmed.chars().count() <= 254 && !trimmed.contains(|c: char| c.is_whitespace() || c.is_control())
     {
         return Ok(());
@@ -106,4 +111,47 @@ pub(super) fn located(place: &str, path: &[&str], text: &str) -> FieldError {
         msg.replace_range(0..1, &first);
     }
     FieldError::new(place, path, msg, "type_error")
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_accepted_address_is_what_mail_programs_read(text in "[a-z<>()\\[\\]\",;:.@ é]{1,30}@[a-z.<>()-]{1,20}\\.[a-z>]{1,5}") {
+            if email(&text, &()).is_ok() {
+                let read: Option<lettre::message::Mailbox> = text.trim().parse().ok();
+                prop_assert_eq!(read.map(|mailbox| mailbox.to_string()), Some(text.trim().to_owned()));
+            }
+        }
+
+        #[test]
+        fn no_address_panics(text: String) {
+            drop(email(&text, &()));
+        }
+
+        #[test]
+        fn a_pointer_leads_back_to_its_path(path in proptest::collection::vec("[a-z~/0-9é]{0,4}", 0..5)) {
+            let parts: Vec<&str> = path.iter().map(String::as_str).collect();
+            let error = FieldError::new("body", &parts, "wrong", "value_error");
+            let back: Vec<String> = error
+                .pointer
+                .split('/')
+                .skip(1)
+                .map(|part| part.replace("~1", "/").replace("~0", "~"))
+                .collect();
+            prop_assert_eq!(back, path);
+        }
+
+        #[test]
+        fn nothing_a_deserialiser_says_panics(text: String, field in "[`a-zé]{0,6}") {
+            located("body", &["a"], &text);
+            located("body", &[], &format!("missing field `{field}`{text}"));
+            located("body", &["a"], &format!("unknown field `{field}`, {text} at line 1"));
+            reword(&text);
+        }
+    }
 }

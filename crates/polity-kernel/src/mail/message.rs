@@ -89,3 +89,51 @@ fn labels(mail: &Mail) -> Vec<(HeaderName, String)> {
     }
     headers
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn mail(to: &str, subject: &str, text: &str, tag: &str) -> StoredMail {
+        serde_json::from_value(serde_json::json!({
+            "id": "mail_1",
+            "sent_at": "2025-01-02T03:04:05Z",
+            "mail": { "to": to, "subject": subject, "text": text, "html": null, "category": "test", "tags": [tag], "priority": "normal" },
+        }))
+        .unwrap()
+    }
+
+    proptest! {
+        /// Whatever is passed, the head has the headers we wrote and no others.
+        #[test]
+        fn nothing_adds_a_header(
+            to in "\\PC{0,20}(\r\nBcc: )?[a-z]{1,5}@example\\.com(\r\n)?",
+            subject in "[\\PC\r\n]{0,30}",
+            text in "[\\PC\r\n]{0,60}",
+            tag in "[a-z\r\n:, ]{0,10}",
+        ) {
+            let from: Mailbox = "Polity <no-reply@localhost>".parse().unwrap();
+            let Ok(message) = build(&from, &mail(&to, &subject, &text, &tag)) else { return Ok(()) };
+            let bytes = message.formatted();
+            let whole = String::from_utf8_lossy(&bytes);
+            let (head, _) = whole.split_once("\r\n\r\n").unwrap();
+            let known = [
+                "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "X-Polity-Category", "X-Polity-Tags",
+                "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
+            ];
+            let mut names: Vec<&str> = head
+                .lines()
+                .filter(|line| !line.starts_with([' ', '\t']))
+                .map(|line| line.split_once(':').map_or(line, |(name, _)| name))
+                .collect();
+            prop_assert!(names.iter().all(|name| known.contains(name)), "{head}");
+            let all = names.len();
+            names.sort_unstable();
+            names.dedup();
+            prop_assert_eq!(names.len(), all);
+            prop_assert_eq!(message.envelope().to().len(), 1);
+        }
+    }
+}

@@ -113,3 +113,26 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_url_panics(text: String, near in "smtps?://[ -~]{0,40}") {
+            drop(with_tls(&text));
+            drop(with_tls(&near));
+        }
+
+        /// Who did not ask for it never speaks in the clear to another machine.
+        #[test]
+        fn nothing_goes_unprotected_by_accident(host in "[a-z]{2,9}\\.(example|test)", user in "[a-z]{0,5}", query in "(\\?[a-z]{1,5}=[a-z]{1,5})?") {
+            prop_assume!(!query.contains("tls="));
+            let url = with_tls(&format!("smtp://{user}@{host}{query}"));
+            prop_assert!(url.is_none_or(|url| url.query() == Some("tls=required")));
+        }
+    }
+}

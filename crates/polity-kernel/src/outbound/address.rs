@@ -149,4 +149,29 @@ mod tests {
             assert!(!public(address), "{address}");
         }
     }
+
+    proptest::proptest! {
+        /// However an IPv4 address is dressed, it is judged as itself.
+        #[test]
+        fn a_wrapped_address_is_judged_as_itself(address: Ipv4Addr) {
+            let [a, b, c, d] = address.octets();
+            let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+            let plain = is_public(address.into());
+            proptest::prop_assert_eq!(is_public(address.to_ipv6_mapped().into()), plain);
+            proptest::prop_assert_eq!(is_public(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low).into()), plain);
+            proptest::prop_assert!(!is_public(Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1).into()));
+            proptest::prop_assert!(!is_public(Ipv6Addr::new(0, 0, 0, 0, 0, 0, high, low).into()));
+        }
+
+        /// The standard library knows most of them too.
+        #[test]
+        fn what_the_standard_library_calls_special_is_not_public(v4: Ipv4Addr, v6: Ipv6Addr) {
+            let special = v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_multicast()
+                || v4.is_broadcast() || v4.is_documentation() || v4.is_unspecified();
+            proptest::prop_assert!(!(special && is_public(v4.into())), "{v4}");
+            let special = v6.is_loopback() || v6.is_multicast() || v6.is_unspecified() || v6.is_unique_local()
+                || v6.is_unicast_link_local();
+            proptest::prop_assert!(!(special && is_public(v6.into())), "{v6}");
+        }
+    }
 }

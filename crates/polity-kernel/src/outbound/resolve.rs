@@ -143,3 +143,35 @@ pub(super) enum ResolveError {
     #[error("{host} could not be resolved: {why}")]
     Unknown { host: String, why: String },
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_entry_panics(entry: String, near in "[a-zA-Z0-9.:/*\\[\\]_-]{0,30}") {
+            drop(Allowed::parse(&[entry]));
+            drop(Allowed::parse(&[near]));
+        }
+
+        #[test]
+        fn a_listed_name_is_known_however_it_is_written(name in "[a-z]{1,8}(\\.[a-z]{1,8}){0,3}") {
+            let allowed = Allowed::parse(&[name.to_uppercase()]).unwrap();
+            let (rooted, inside, beside) = (format!("{name}."), format!("a.{name}"), format!("{name}a"));
+            prop_assert!(allowed.name(&name) && allowed.name(&rooted));
+            prop_assert!(!allowed.name(&inside) && !allowed.name(&beside));
+        }
+
+        #[test]
+        fn a_network_allows_its_addresses_and_no_others(network: u32, bits in 1_u8..=32, address: u32) {
+            let network = ipnet::Ipv4Net::new(network.into(), bits).unwrap();
+            let allowed = Allowed::parse(&[network.to_string()]).unwrap();
+            let address = std::net::Ipv4Addr::from(address);
+            prop_assert_eq!(allowed.address(address.into()), network.contains(&address));
+            prop_assert!(allowed.address(network.addr().to_ipv6_mapped().into()));
+        }
+    }
+}

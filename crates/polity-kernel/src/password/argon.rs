@@ -97,6 +97,14 @@ fn read(stored: &str) -> Option<(PasswordHash<'_>, Cost)> {
     if hash.algorithm != Algorithm::Argon2id.ident() || hash.version != Some(Version::V0x13.into()) {
         return None;
     }
+    // The library multiplies before it looks: an absurd number of lanes would overflow.
+    if hash
+        .params
+        .get_decimal("p")
+        .is_some_and(|lanes| lanes > MAX_PARALLELISM)
+    {
+        return None;
+    }
     let params = Params::try_from(&hash).ok()?;
     let cost = Cost {
         memory_kib: params.m_cost(),
@@ -104,4 +112,34 @@ fn read(stored: &str) -> Option<(PasswordHash<'_>, Cost)> {
         parallelism: params.p_cost(),
     };
     (cost.bounded() && hash.salt.is_some() && hash.hash.is_some()).then_some((hash, cost))
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_stored_text_panics(text: String) {
+            prop_assert!(read(&text).is_none());
+        }
+
+        #[test]
+        fn no_cost_beyond_the_bounds_is_computed(
+            kind in "argon2(id|i|d)",
+            version in 16_u32..21,
+            memory: u32,
+            iterations: u32,
+            lanes: u32,
+            salt in "[A-Za-z0-9+/]{0,30}",
+            hash in "[A-Za-z0-9+/]{0,90}",
+        ) {
+            let stored = format!("${kind}$v={version}$m={memory},t={iterations},p={lanes}${salt}${hash}");
+            if let Some((_, cost)) = read(&stored) {
+                prop_assert!(cost.bounded() && kind == "argon2id");
+            }
+        }
+    }
 }

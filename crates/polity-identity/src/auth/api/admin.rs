@@ -79,7 +79,7 @@ struct BootstrapIn {
     #[schemars(example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
     user_id: String,
     /// The configured secret.
-    #[garde(length(bytes, min = 1, max = 1024))]
+    #[garde(length(chars, min = 1, max = 1024))]
     bootstrap_secret: String,
 }
 

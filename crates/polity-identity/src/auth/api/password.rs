@@ -17,11 +17,11 @@ use crate::auth::{Auth, error::code, service};
 #[derive(Deserialize, Validate, JsonSchema)]
 struct ChangeIn {
     /// The password now.
-    #[garde(length(bytes, min = 1, max = 1024))]
+    #[garde(length(chars, min = 1, max = 1024))]
     #[schemars(example = &"correct horse battery")]
     current_password: String,
-    /// The password from now on, 8 to 1024 bytes.
-    #[garde(length(bytes, min = 8, max = 1024))]
+    /// The password from now on, 8 to 1024 characters.
+    #[garde(length(chars, min = 8, max = 1024))]
     #[schemars(example = &"another long password")]
     new_password: String,
 }
@@ -56,10 +56,10 @@ async fn reset(_: Public, State(auth): State<Auth>, Json(body): Json<ResetIn>) -
 #[derive(Deserialize, Validate, JsonSchema)]
 struct ConfirmIn {
     /// The token.
-    #[garde(length(bytes, min = 1, max = 256))]
+    #[garde(length(chars, min = 1, max = 256))]
     token: String,
-    /// The password from now on, 8 to 1024 bytes.
-    #[garde(length(bytes, min = 8, max = 1024))]
+    /// The password from now on, 8 to 1024 characters.
+    #[garde(length(chars, min = 8, max = 1024))]
     #[schemars(example = &"another long password")]
     new_password: String,
 }

@@ -26,8 +26,8 @@ struct RegisterIn {
     #[garde(custom(http::email))]
     #[schemars(example = &"ada@example.com", extend("pattern" = http::EMAIL_PATTERN, "maxLength" = 254))]
     email: String,
-    /// A password of 8 to 1024 bytes.
-    #[garde(length(bytes, min = 8, max = 1024))]
+    /// A password of 8 to 1024 characters.
+    #[garde(length(chars, min = 8, max = 1024))]
     #[schemars(example = &"correct horse battery")]
     password: String,
     /// Their name.

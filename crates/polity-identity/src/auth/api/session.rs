@@ -30,7 +30,7 @@ struct LoginIn {
     #[schemars(example = &"ada@example.com")]
     email: String,
     /// The password.
-    #[garde(length(bytes, min = 1, max = 1024))]
+    #[garde(length(chars, min = 1, max = 1024))]
     #[schemars(example = &"correct horse battery")]
     password: String,
     /// The organization to sign in to.
@@ -168,7 +168,7 @@ async fn admin_login(
 #[derive(Default, Deserialize, Validate, JsonSchema)]
 struct RefreshIn {
     /// The token.
-    #[garde(length(bytes, max = 4096))]
+    #[garde(length(chars, max = 4096))]
     refresh_token: Option<String>,
 }
 

@@ -22,7 +22,7 @@ use crate::auth::{Auth, error::code, service};
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
 struct SetupQuery {
     /// The token.
-    #[garde(length(bytes, max = 128))]
+    #[garde(length(chars, max = 128))]
     #[serde(default)]
     token: String,
 }
@@ -37,14 +37,14 @@ async fn page(_: Public, Query(query): Query<SetupQuery>) -> Page {
 #[derive(Deserialize, Validate, JsonSchema)]
 struct SetupIn {
     /// The token of the link; it is also what tells the form from a forged one.
-    #[garde(length(bytes, max = 128))]
+    #[garde(length(chars, max = 128))]
     token: String,
     /// Their address.
     #[garde(custom(api::email))]
     #[schemars(example = &"ada@example.com", extend("pattern" = api::EMAIL_PATTERN, "maxLength" = 254))]
     email: String,
-    /// A password of 8 to 1024 bytes.
-    #[garde(length(bytes, min = 8, max = 1024))]
+    /// A password of 8 to 1024 characters.
+    #[garde(length(chars, min = 8, max = 1024))]
     #[schemars(example = &"correct horse battery")]
     password: String,
     /// Their name.

@@ -28,7 +28,7 @@ use crate::{
 #[derive(Deserialize, Validate, JsonSchema)]
 struct VerifyTokenIn {
     /// The token.
-    #[garde(length(bytes, max = 65_536))]
+    #[garde(length(chars, max = 65_536))]
     token: String,
     /// Who issued it: auth0, isa_user, local or polity; left out, the token says.
     #[garde(length(chars, max = 64))]
@@ -116,7 +116,7 @@ async fn verify_token(_: Public, State(auth): State<Auth>, Json(body): Json<Veri
 #[derive(Deserialize, Validate, JsonSchema)]
 struct UserInfoIn {
     /// The token.
-    #[garde(length(bytes, max = 65_536))]
+    #[garde(length(chars, max = 65_536))]
     token: String,
 }
 

@@ -1,0 +1,168 @@
+"""Credentials of the caller, and checks of what every answer has in common (docs/API-DESIGN.md).
+
+What a request uses up is made for it, with the service credential: what the placeholder FRESH stands for, which the
+dictionaries of run.py put where an id, a code or a token belongs, and whoever an operation signs out or closes the
+account of. Otherwise the run would sign itself out and see nothing but 401 from then on.
+"""
+
+import base64
+import itertools
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+
+import requests
+import schemathesis
+from schemathesis.openapi.checks import RejectedPositiveData
+
+RUN = json.loads(os.environ["POLITY_SCHEMA"])
+CALLER, ADA, ROOT, FRESH, PASSWORD = (RUN[name] for name in ("caller", "ada", "root", "fresh", "password"))
+SERVICE = {"X-Internal-Service": "true", "X-Internal-Service-Secret": RUN["secret"]}
+LASTING = {ADA["user_id"], ROOT["user_id"]}
+# Operations that end a session or close an account.
+ENDS = {
+    "account.admin_roles",
+    "account.admin_status",
+    "account.delete_profile",
+    "account.erase",
+    "account.set_status",
+    "account.update_profile",
+    "auth.change_password",
+    "auth.end_session",
+    "auth.end_sessions",
+    "auth.logout",
+}
+numbers = itertools.count()
+answered = set()
+
+
+def send(method: str, path: str, body: dict | None = None) -> dict:
+    answer = requests.request(method, RUN["url"] + path, json=body, headers=SERVICE, timeout=30)
+    answer.raise_for_status()
+    return answer.json()
+
+
+class Stranger:
+    """Somebody whom nothing else in the run is about."""
+
+    def __init__(self) -> None:
+        self.email = f"person{next(numbers)}@example.com"
+
+    @cached_property
+    def pending(self) -> str:
+        body = {"email": self.email, "password": PASSWORD, "name": "Somebody"}
+        return send("POST", "/api/v1/auth/register", body)["pending_registration_id"]
+
+    @cached_property
+    def code(self) -> str:
+        return send("GET", f"/api/v1/auth/dev/pending-registration/{self.pending}")["verification_code"]
+
+    @cached_property
+    def session(self) -> dict:
+        body = {"pending_registration_id": self.pending, "code": self.code}
+        return send("POST", "/api/v1/auth/verify", body)
+
+    @property
+    def session_id(self) -> str:
+        claims = self.session["access_token"].split(".")[1]
+        return json.loads(base64.urlsafe_b64decode(claims + "=="))["sid"]
+
+    def value(self, name: str) -> str:
+        """What belongs into the field of this name."""
+        match name:
+            case "user_id" | "access_token" | "refresh_token":
+                return self.session[name]
+            case "session_id" | "code" | "email":
+                return getattr(self, name)
+            case "pending_registration_id":
+                # So that both fields of a request, in either order, are about the same registration.
+                return self.pending
+        raise KeyError(name)
+
+
+def operation_id(case) -> str:
+    return case.operation.definition.raw.get("operationId", "")
+
+
+@schemathesis.auth(refresh_interval=None)
+class Credential:
+    """The caller's credential, and everything else that is made for one request."""
+
+    def get(self, case, context):
+        return Stranger()
+
+    def set(self, case, stranger, context):
+        ends = operation_id(case) in ENDS
+        case.headers.update(self.headers(case, stranger, ends))
+        # An ordinary person is to find out that others are out of reach.
+        closed = {ADA["user_id"]} if CALLER in ("user", "limited") else LASTING
+        for name, value in list((case.path_parameters or {}).items()):
+            if value == FRESH or (ends and value in closed):
+                case.path_parameters[name] = stranger.value(name)
+        if isinstance(case.body, dict) and FRESH in [value for value in case.body.values() if isinstance(value, str)]:
+            case.body = {
+                name: stranger.value(name) if value == FRESH else value for name, value in case.body.items()
+            }
+
+    def headers(self, case, stranger, ends: bool) -> dict:
+        own = operation_id(case).startswith("auth.")
+        if CALLER == "nobody":
+            return {}
+        if CALLER == "service":
+            person = stranger.session if ends and own else ADA
+            acts_for = case.operation.definition.raw.get("x-guard") == "user"
+            return SERVICE | ({"X-User-Id": person["user_id"]} if acts_for else {})
+        if CALLER == "admin" and not (ends and own):
+            return {"Authorization": f"Bearer {ROOT['access_token']}"}
+        person = stranger.session if ends else ADA
+        return {"Authorization": f"Bearer {person['access_token']}"}
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    """Keeps which operations have succeeded, for run.py."""
+    operation = operation_id(case)
+    # A probe with another method is no success of this one.
+    sent = response.request.method == case.operation.method.upper()
+    if sent and response.status_code < 300 and operation not in answered:
+        answered.add(operation)
+        Path(RUN["answered"]).write_text(json.dumps(sorted(answered)))
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    """Passes over refusals of what fits the schema, where a rule stands that no schema can say."""
+    if not isinstance(failure, RejectedPositiveData) or response.status_code != 422:
+        return True
+    body = response.json()
+    pointers = {error["pointer"] for error in body.get("errors", [])}
+    # The key and the earlier body are the rule; the names of time zones are a database.
+    return body["code"] != "IDEMPOTENCY_MISMATCH" and pointers != {"/timezone"}
+
+
+def head(response) -> dict:
+    return {name.lower(): values[0] for name, values in response.headers.items()}
+
+
+@schemathesis.check
+def problem_conformance(ctx, response, case):
+    """Errors are problems that agree with their own head."""
+    if response.status_code < 400:
+        return
+    body, header = response.json(), head(response)
+    assert header["content-type"] == "application/problem+json", header["content-type"]
+    assert body["status"] == response.status_code, f"the problem says {body['status']}"
+    assert body["request_id"] == header.get("x-request-id"), "the request id differs"
+    if body["code"] in ("VALIDATION_FAILED", "MALFORMED_JSON"):
+        assert body.get("errors"), "nothing says what is wrong, and where"
+    wanted = {401: "www-authenticate", 405: "allow", 429: "retry-after", 503: "retry-after"}.get(response.status_code)
+    assert wanted is None or wanted in header, f"no {wanted}"
+
+
+@schemathesis.check
+def hardening(ctx, response, case):
+    """Headers that every answer carries."""
+    header = head(response)
+    names = ["x-request-id", "cache-control", "x-content-type-options", "x-frame-options", "content-security-policy"]
+    assert not set(names) - set(header), f"no {', '.join(set(names) - set(header))}"
