@@ -63,6 +63,11 @@ pub const SERVICE: Service = Service {
                 name: "erased",
                 sql: include_str!("erased.sql"),
             },
+            Migration {
+                version: 3,
+                name: "grams in one tree",
+                sql: include_str!("grams.sql"),
+            },
         ],
     },
     sealed: &[],

@@ -50,7 +50,7 @@ pub(super) async fn insert(tx: &mut Tx, account: &Account) -> Result<bool> {
         .execute()
         .await?;
     if inserted == 1 {
-        insert_grams(tx, &account.user_id, &text).await?;
+        insert_grams(tx, &account.user_id, model::grams(&text)).await?;
     }
     Ok(inserted == 1)
 }
@@ -85,6 +85,11 @@ pub(super) async fn update(tx: &mut Tx, account: &Account) -> Result<()> {
 /// The address was found free under its lock; an account inserted meanwhile may still refuse it as not unique.
 pub(super) async fn update_name_and_email(tx: &mut Tx, account: &Account) -> Result<()> {
     let text = model::search_text(&account.name, &account.email);
+    let before = tx
+        .sql("select search_text from account where user_id = $1")
+        .bind(&account.user_id)
+        .optional::<(String,)>()
+        .await?;
     tx.sql("update account set email = $2, name = $3, search_text = $4, updated_at = $5 where user_id = $1")
         .bind(&account.user_id)
         .bind(&account.email)
@@ -93,16 +98,20 @@ pub(super) async fn update_name_and_email(tx: &mut Tx, account: &Account) -> Res
         .bind(&account.updated_at)
         .execute()
         .await?;
-    tx.sql("delete from account_gram where user_id = $1")
+    let (old, new) = (model::grams(&before.unwrap_or_default().0), model::grams(&text));
+    let gone = List::of(old.iter().filter(|gram| new.binary_search(gram).is_err()));
+    tx.sql("delete from account_gram where user_id = $2 and gram in list($1)")
+        .bind(&gone)
         .bind(&account.user_id)
         .execute()
         .await?;
-    insert_grams(tx, &account.user_id, &text).await
+    let fresh = new.into_iter().filter(|gram| old.binary_search(gram).is_err());
+    insert_grams(tx, &account.user_id, fresh.collect()).await
 }
 
 /// One statement for all grams: their list is taken apart in the database.
-async fn insert_grams(tx: &mut Tx, user_id: &AccountId, text: &str) -> Result<()> {
-    let grams = List::of(model::grams(text));
+async fn insert_grams(tx: &mut Tx, user_id: &AccountId, grams: Vec<String>) -> Result<()> {
+    let grams = List::of(grams);
     tx.sql("insert into account_gram (gram, user_id) select item, cast($2 as text) from list($1) as items")
         .bind(&grams)
         .bind(user_id)

@@ -20,13 +20,15 @@ pub enum Dialect {
 }
 
 /// Words of the kernel's own SQL: (word, SQLite, PostgreSQL).
-const WORDS: [(&str, &str, &str); 2] = [
+const WORDS: [(&str, &str, &str); 3] = [
     (
         "{{identity}}",
         "integer primary key autoincrement",
         "bigint generated always as identity primary key",
     ),
     ("{{skip locked}}", "", "for update skip locked"),
+    // After a table's closing parenthesis: its rows are kept in its primary key, and nowhere else.
+    ("{{clustered}}", "without rowid", ""),
 ];
 
 /// The text for `dialect`; literal texts are translated once per process.
