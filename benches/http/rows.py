@@ -92,7 +92,9 @@ def sessions(seconds, _):
         refresh = {"method": "POST", "path": "/api/v1/auth/refresh", "headers": {"Content-Type": "application/json"},
                    "body": '{"refresh_token":"{token}"}', "tokens": tokens, "chain": "refresh_token"}
         rows.append(row("refresh, each token used once, 64 connections", wrk(server.url, 64, seconds, **refresh)))
-        read = {"path": f"/api/v1/accounts/profile/{ada['user_id']}", "headers": bearer(ada["access_token"])}
+        # Somebody else: a person has only so many sessions, and ada's first ones have ended by now.
+        bob = person(server, "bob@example.com")
+        read = {"path": f"/api/v1/accounts/profile/{bob['user_id']}", "headers": bearer(bob["access_token"])}
         alone = wrk(server.url, 16, seconds, **read)
         storm = threading.Thread(target=wrk, args=(server.url, 64, seconds + 2), kwargs=login)
         storm.start()
@@ -133,7 +135,7 @@ def sizes(seconds, quick):
             filled = (have - start) / (time.monotonic() - begun)
             cursor = deep(server, 500 if size > 10_000 else 5)
             point = {"path": "/api/v1/accounts/profile/usr_{r}", "headers": SERVICE, "range": size}
-            page = {"path": "/api/v1/accounts?page_size=20&cursor=", "headers": SERVICE}
+            page = {"path": "/api/v1/accounts?page_size=20", "headers": SERVICE}
             got = [wrk(server.url, 32, seconds, **point), wrk(server.url, 32, seconds, **page)]
             got.append(wrk(server.url, 32, seconds, path=f"/api/v1/accounts?page_size=20&cursor={cursor}", headers=SERVICE))
             rows.append([f"{have:,}", f"{filled:,.0f}"] + [cell for one in got for cell in (f"{one['rate']:,.0f}", f"{one['p99']:.2f}")])
@@ -145,10 +147,10 @@ def sizes(seconds, quick):
 
 def deep(server, pages):
     """The cursor after so many pages."""
-    cursor = ""
+    cursor = None
     for _ in range(pages):
-        answer = call("GET", f"{server.url}/api/v1/accounts?page_size=20&cursor={cursor}", headers=SERVICE)
-        cursor = answer["next_cursor"]
+        query = "page_size=20" + (f"&cursor={cursor}" if cursor else "")
+        cursor = call("GET", f"{server.url}/api/v1/accounts?{query}", headers=SERVICE)["next_cursor"]
     return cursor
 
 

@@ -132,7 +132,7 @@ impl Fleet {
         for name in ["postgres", "nats", "mail", "data0", "data1", "data2"] {
             let folder = self.kept.join(name);
             std::fs::create_dir_all(&folder)?;
-            if process::is_root() && (name == "postgres" || name == "nats") {
+            if name == "postgres" && self.backend == Backend::Postgres && process::is_root() {
                 std::os::unix::fs::chown(&folder, Some(65534), Some(65534))?;
             }
         }
@@ -288,7 +288,7 @@ impl Fleet {
         let Some(nats) = &mut self.nats else {
             return Ok(());
         };
-        let mut command = process::command(process::find("nats-server").unwrap_or_default(), true);
+        let mut command = process::command(process::find("nats-server").unwrap_or_default(), false);
         process::log_to(&mut command, &log)?;
         command
             .args([

@@ -82,12 +82,13 @@ impl Checkpoints {
         let run = move || {
             while let Ok(want) = receiver.recv() {
                 let large = std::fs::metadata(&log).is_ok_and(|meta| meta.len() > LOG_LIMIT);
-                let sql = match (want, large) {
-                    (Want::Space, _) => "pragma wal_checkpoint(truncate)",
-                    (Want::Copy, true) => "pragma wal_checkpoint(restart)",
-                    (Want::Copy, false) => "pragma wal_checkpoint(passive)",
-                };
-                checkpoint(&conn, sql);
+                // Most is copied while writers go on; what makes them wait then has little left to do.
+                checkpoint(&conn, "pragma wal_checkpoint(passive)");
+                match (want, large) {
+                    (Want::Space, _) => checkpoint(&conn, "pragma wal_checkpoint(truncate)"),
+                    (Want::Copy, true) => checkpoint(&conn, "pragma wal_checkpoint(restart)"),
+                    (Want::Copy, false) => {}
+                }
             }
         };
         std::thread::Builder::new()
