@@ -135,7 +135,7 @@ def sizes(seconds, quick):
             filled = (have - start) / (time.monotonic() - begun)
             cursor = deep(server, 500 if size > 10_000 else 5)
             point = {"path": "/api/v1/accounts/profile/usr_{r}", "headers": SERVICE, "range": size}
-            page = {"path": "/api/v1/accounts?page_size=20", "headers": SERVICE}
+            page = {"path": "/api/v1/accounts?page_size=20&cursor=", "headers": SERVICE}
             got = [wrk(server.url, 32, seconds, **point), wrk(server.url, 32, seconds, **page)]
             got.append(wrk(server.url, 32, seconds, path=f"/api/v1/accounts?page_size=20&cursor={cursor}", headers=SERVICE))
             rows.append([f"{have:,}", f"{filled:,.0f}"] + [cell for one in got for cell in (f"{one['rate']:,.0f}", f"{one['p99']:.2f}")])
@@ -147,10 +147,9 @@ def sizes(seconds, quick):
 
 def deep(server, pages):
     """The cursor after so many pages."""
-    cursor = None
+    cursor = ""
     for _ in range(pages):
-        query = "page_size=20" + (f"&cursor={cursor}" if cursor else "")
-        cursor = call("GET", f"{server.url}/api/v1/accounts?{query}", headers=SERVICE)["next_cursor"]
+        cursor = call("GET", f"{server.url}/api/v1/accounts?page_size=20&cursor={cursor}", headers=SERVICE)["next_cursor"]
     return cursor
 
 

@@ -196,10 +196,11 @@ pub(super) async fn list(conn: &mut Conn, wanted: &Wanted, cut: &Cut) -> Result<
         cursor: Some(cursor), ..
     } = cut
     {
+        // The first condition is what an index can begin at.
         filter
+            .and("created_at <= ?", &cursor.at)
             .and("(created_at < ?", &cursor.at)
-            .with("or (created_at = ?", &cursor.at)
-            .with("and user_id > ?))", &cursor.id);
+            .with("or user_id > ?)", &cursor.id);
     }
     filter.push("order by created_at desc, user_id");
     match cut {

@@ -38,7 +38,8 @@ pub(super) struct ListQuery {
     #[garde(length(chars, max = 100))]
     #[schemars(example = &"ada")]
     search: Option<String>,
-    /// Where to go on: `next_cursor` of the part before. Then `page` does not count.
+    /// Where to go on: `next_cursor` of the part before, or nothing at the beginning. Then `page` does not count, the
+    /// answer has no `total_count`, and takes no longer however long the list is.
     #[garde(length(chars, max = 512))]
     cursor: Option<String>,
 }
@@ -54,11 +55,18 @@ fn fifty() -> i64 {
 impl ListQuery {
     /// The wanted part of the list.
     pub(super) async fn run(&self, state: &Accounts) -> Result<service::Listed> {
-        let cursor = self.cursor.as_deref().map(Cursor::decode).transpose();
-        let cursor = cursor.map_err(|error| Problem::new(codes::BAD_REQUEST, error.to_string()))?;
+        let part = match self.cursor.as_deref() {
+            None => service::Part::Page(self.page),
+            Some("") => service::Part::After(None),
+            Some(text) => {
+                let cursor = Cursor::decode(text);
+                service::Part::After(Some(
+                    cursor.map_err(|error| Problem::new(codes::BAD_REQUEST, error.to_string()))?,
+                ))
+            }
+        };
         let mut read = state.ctx.db.read().await?;
-        let page = (self.page, self.page_size);
-        Ok(service::list(&mut read, self.is_active, self.search.as_deref(), page, cursor).await?)
+        Ok(service::list(&mut read, self.is_active, self.search.as_deref(), part, self.page_size).await?)
     }
 }
 
@@ -104,8 +112,9 @@ impl From<Account> for AccountSummary {
 pub(super) struct Listing<T> {
     /// The accounts, newest first.
     accounts: Vec<T>,
-    /// How many there are in all.
-    total_count: i64,
+    /// How many there are in all; not with a cursor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_count: Option<i64>,
     /// The page.
     page: i64,
     /// Its size.
@@ -123,13 +132,8 @@ impl<T: From<Account>> Listing<T> {
             total_count,
             next,
         } = listed;
-        let by_page = query.page.saturating_mul(query.page_size) < total_count;
         Self {
-            has_next: if query.cursor.is_some() {
-                next.is_some()
-            } else {
-                by_page
-            },
+            has_next: next.is_some(),
             accounts: accounts.into_iter().map(T::from).collect(),
             total_count,
             page: query.page,

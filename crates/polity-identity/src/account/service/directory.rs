@@ -17,9 +17,18 @@ use crate::account::{
 /// A part of a list.
 pub(in crate::account) struct Listed {
     pub accounts: Vec<Account>,
-    pub total_count: i64,
+    /// How many there are in all; counted for pages only.
+    pub total_count: Option<i64>,
     /// Where the next part begins, if there is one.
     pub next: Option<Cursor>,
+}
+
+/// Which part of a list.
+pub(in crate::account) enum Part {
+    /// The page of that number, from 1, with the count of all.
+    Page(i64),
+    /// What comes after the cursor, or at the beginning; as fast however long the list is.
+    After(Option<Cursor>),
 }
 
 /// Accounts, newest first, by page or after a cursor (BR-QRY-001 to 005).
@@ -27,21 +36,20 @@ pub(in crate::account) async fn list(
     conn: &mut Conn,
     is_active: Option<bool>,
     search: Option<&str>,
-    page: (i64, i64),
-    cursor: Option<Cursor>,
+    part: Part,
+    size: i64,
 ) -> Result<Listed, Error> {
-    let (page, size) = page;
     let folded = search.map(fold).filter(|text| !text.is_empty());
     let wanted = Wanted { is_active, folded };
-    let total_count = store::count(conn, &wanted).await?;
+    let total_count = match part {
+        Part::Page(_) => Some(store::count(conn, &wanted).await?),
+        Part::After(_) => None,
+    };
     // One more than asked for tells whether there is more.
     let limit = size + 1;
-    let cut = match cursor {
-        Some(cursor) => Cut::After {
-            limit,
-            cursor: Some(cursor),
-        },
-        None => Cut::Page {
+    let cut = match part {
+        Part::After(cursor) => Cut::After { limit, cursor },
+        Part::Page(page) => Cut::Page {
             limit,
             offset: (page - 1).saturating_mul(size),
         },
