@@ -32,7 +32,7 @@ struct AccountEnsure {
     user_id: String,
     /// Their address.
     #[garde(custom(http::email))]
-    #[schemars(example = &"ada@example.com", extend("pattern" = http::EMAIL_PATTERN, "maxLength" = 254))]
+    #[schemars(example = &"ada@example.com", extend("format" = "email", "maxLength" = 254))]
     email: String,
     /// Their name.
     #[garde(length(chars, max = 100))]
@@ -49,7 +49,7 @@ struct AccountUpdate {
     name: Option<String>,
     /// Their address.
     #[garde(inner(custom(http::email)))]
-    #[schemars(example = &"ada@example.com", extend("pattern" = http::EMAIL_PATTERN, "maxLength" = 254))]
+    #[schemars(example = &"ada@example.com", extend("format" = "email", "maxLength" = 254))]
     email: Option<String>,
     /// Preferences to merge; other keys stay.
     #[garde(skip)]

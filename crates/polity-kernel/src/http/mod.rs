@@ -30,7 +30,7 @@ pub use openapi::{Described, document};
 pub use operation::{Doc, Operation, Routes};
 pub use problem::{ErrorCode, FieldError, Problem, codes};
 pub use server::{Drain, serve};
-pub use validate::{EMAIL_PATTERN, check, email};
+pub use validate::{check, email};
 
 pub(crate) use docs::{page as docs_page, script as docs_script, style as docs_style};
 

@@ -31,7 +31,7 @@ struct DevTokenIn {
     user_id: String,
     /// Their address.
     #[garde(custom(http::email))]
-    #[schemars(example = &"ada@example.com", extend("pattern" = http::EMAIL_PATTERN, "maxLength" = 254))]
+    #[schemars(example = &"ada@example.com", extend("format" = "email", "maxLength" = 254))]
     email: String,
     /// How long it is to live, in seconds.
     #[garde(range(min = 1, max = i64::from(LONGEST_DEV_TOKEN)))]

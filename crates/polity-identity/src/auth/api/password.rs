@@ -39,7 +39,7 @@ async fn change(user: User, State(auth): State<Auth>, Json(body): Json<ChangeIn>
 struct ResetIn {
     /// The address.
     #[garde(custom(http::email))]
-    #[schemars(example = &"ada@example.com", extend("pattern" = http::EMAIL_PATTERN, "maxLength" = 254))]
+    #[schemars(example = &"ada@example.com", extend("format" = "email", "maxLength" = 254))]
     email: String,
 }
 

@@ -24,7 +24,7 @@ use crate::auth::{
 struct RegisterIn {
     /// Their address.
     #[garde(custom(http::email))]
-    #[schemars(example = &"ada@example.com", extend("pattern" = http::EMAIL_PATTERN, "maxLength" = 254))]
+    #[schemars(example = &"ada@example.com", extend("format" = "email", "maxLength" = 254))]
     email: String,
     /// A password of 8 to 1024 characters.
     #[garde(length(chars, min = 8, max = 1024))]

@@ -41,7 +41,7 @@ struct SetupIn {
     token: String,
     /// Their address.
     #[garde(custom(api::email))]
-    #[schemars(example = &"ada@example.com", extend("pattern" = api::EMAIL_PATTERN, "maxLength" = 254))]
+    #[schemars(example = &"ada@example.com", extend("format" = "email", "maxLength" = 254))]
     email: String,
     /// A password of 8 to 1024 characters.
     #[garde(length(chars, min = 8, max = 1024))]

@@ -229,7 +229,7 @@ struct TokenPairIn {
     user_id: String,
     /// Their address.
     #[garde(custom(http::email))]
-    #[schemars(example = &"ada@example.com", extend("pattern" = http::EMAIL_PATTERN, "maxLength" = 254))]
+    #[schemars(example = &"ada@example.com", extend("format" = "email", "maxLength" = 254))]
     email: String,
     /// The organization to bind the tokens to.
     #[garde(length(chars, max = 255))]
