@@ -170,23 +170,20 @@ impl App {
     async fn is_settled(&self) -> bool {
         let now = self.ctx.clock.now();
         let mut read = self.ctx.db.read().await.unwrap();
-        let (unstamped,) = read
-            .sql("select count(*) from event where position is null")
-            .one::<(i64,)>()
-            .await
-            .unwrap();
-        let (behind,) = read
-            .sql("select count(*) from event_consumer where position < (select coalesce(max(position), 0) from event)")
-            .one::<(i64,)>()
-            .await
-            .unwrap();
-        let (jobs,) = read
-            .sql("select count(*) from job where state = 'running' or (state = 'queued' and run_at <= $1)")
+        // One statement sees one moment: asked one after the other, work could pass from what is still to be asked to what
+        // has been.
+        let (waiting,) = read
+            .sql(
+                "select (select count(*) from event where position is null)
+                      + (select count(*) from event_consumer where position < (select last from event_counter))
+                      + (select count(*) from job
+                         where state = 'running' or (state = 'queued' and run_at <= cast($1 as timestamptz)))",
+            )
             .bind(&now)
             .one::<(i64,)>()
             .await
             .unwrap();
-        unstamped == 0 && behind == 0 && jobs == 0
+        waiting == 0
     }
 }
 
