@@ -299,11 +299,12 @@ mod tests {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
     fn logged(settings: &LogSettings, environment: Environment) -> String {
+        logged_in(&format!("00-{TRACE}-00f067aa0ba902b7-01"), settings, environment)
+    }
+
+    fn logged_in(traceparent: &str, settings: &LogSettings, environment: Environment) -> String {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            "traceparent",
-            format!("00-{TRACE}-00f067aa0ba902b7-01").parse().unwrap(),
-        );
+        headers.insert("traceparent", traceparent.parse().unwrap());
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = subscriber(settings, &TraceSettings::default(), environment, move || writer.clone()).unwrap();
@@ -331,17 +332,18 @@ mod tests {
 
     #[test]
     fn a_request_without_a_trace_gets_one_of_its_own() {
-        let subscriber = subscriber(
-            &LogSettings::default(),
-            &TraceSettings::default(),
-            Environment::Production,
-            std::io::sink,
-        );
-        tracing::subscriber::with_default(subscriber.unwrap(), || {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", "00-zz-00-01".parse().unwrap());
-            assert!(!request_span("req_1", &Method::GET, None, &headers).is_none());
-        });
+        let id = || {
+            let line = logged_in("00-zz-00-01", &LogSettings::default(), Environment::Production);
+            let line: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
+            line["span"]["trace.id"].as_str().unwrap_or_default().to_owned()
+        };
+        let (one, other) = (id(), id());
+        assert!(one.len() == 32 && one.bytes().all(|b| b.is_ascii_hexdigit()), "{one}");
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_collector_is_named_by_its_url() {
         let wrong = TraceSettings {
             otlp_url: Some("collector:4318".to_owned()),
             ..TraceSettings::default()

@@ -316,6 +316,7 @@ pub(super) async fn take_setup_token(tx: &mut Tx, hash: &str, now: DateTime<Utc>
 }
 
 /// What was of use before these times is not any more.
+#[derive(Clone, Copy)]
 pub(super) struct Ended {
     pub now: DateTime<Utc>,
     /// Wrong passwords are forgotten, and so are the successors of refresh tokens: their use is over in seconds.
@@ -345,7 +346,7 @@ macro_rules! delete_some {
 }
 
 /// Deletes what has ended, at most `limit` rows of a table; says how many.
-pub(super) async fn clean_up(tx: &mut Tx, ended: &Ended, limit: i64) -> Result<u64> {
+pub(super) async fn clean_up(tx: &mut Tx, ended: Ended, limit: i64) -> Result<u64> {
     let mut gone = 0;
     for (sql, before) in [
         (

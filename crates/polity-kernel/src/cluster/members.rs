@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Ctx, db::Result};
+use crate::{
+    Ctx,
+    db::{List, Result},
+};
 
 /// Whose row stands still for this long is dead.
 const DEAD: Duration = Duration::from_secs(10);
@@ -87,21 +90,22 @@ impl Members {
         alive.collect()
     }
 
-    /// Deletes the rows of those that died long ago, unless they have moved after all.
-    async fn forget(&mut self, ctx: &Ctx, now: Instant) -> Result<()> {
-        for (id, seen) in &self.0 {
-            if now.duration_since(seen.moved) < FORGOTTEN {
-                continue;
-            }
-            let mut tx = ctx.db.begin().await?;
-            tx.sql("delete from process where id = $1 and beat = $2")
-                .bind(id)
-                .bind(&seen.beat)
-                .execute()
-                .await?;
-            tx.commit().await?;
+    /// Deletes the rows of those that died long ago. One that was only asleep comes back with its next beat.
+    async fn forget(&self, ctx: &Ctx, now: Instant) -> Result<()> {
+        let dead = self
+            .0
+            .iter()
+            .filter(|(_, seen)| now.duration_since(seen.moved) >= FORGOTTEN);
+        let dead: Vec<&String> = dead.map(|(id, _)| id).collect();
+        if dead.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let mut tx = ctx.db.begin().await?;
+        tx.sql("delete from process where id in list($1)")
+            .bind(&List::of(dead))
+            .execute()
+            .await?;
+        tx.commit().await
     }
 }
 

@@ -78,14 +78,8 @@ pub(in crate::auth) async fn clean_up(auth: &Auth) -> Result<u64, Error> {
         sessions: now - SESSIONS,
         keys: auth.keys.retired_before(),
     };
-    let mut gone = 0;
-    loop {
-        let mut tx = auth.ctx.db.begin().await?;
-        let some = store::clean_up(&mut tx, &ended, AT_ONCE).await?;
-        tx.commit().await?;
-        if some == 0 {
-            return Ok(gone);
-        }
-        gone += some;
-    }
+    let db = &auth.ctx.db;
+    Ok(db
+        .in_batches(move |tx| Box::pin(store::clean_up(tx, ended, AT_ONCE)))
+        .await?)
 }

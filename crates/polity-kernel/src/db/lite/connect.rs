@@ -2,7 +2,11 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -58,7 +62,11 @@ fn common(conn: &Connection) -> Result<()> {
 }
 
 /// The thread that copies the write-ahead log into the file, so that no commit pays for it.
-pub(super) struct Checkpoints(mpsc::SyncSender<Want>);
+pub(super) struct Checkpoints {
+    wants: mpsc::SyncSender<Want>,
+    /// The log is long, and nearly all of it is copied: the writer is asked to copy the rest.
+    is_long: Arc<AtomicBool>,
+}
 
 /// How much a checkpoint is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,25 +77,30 @@ enum Want {
     Space,
 }
 
-/// Past this size the log is restarted even if writers have to wait for a moment: it takes disk, and every start reads it.
-const LOG_LIMIT: u64 = 16 << 20;
+const COPY: &str = "pragma wal_checkpoint(passive)";
+/// Past so many pages the log is long: it takes disk, and every start reads it.
+const LONG: i64 = 4_096;
+/// Past so many it is begun anew even if writers have to wait.
+const TOO_LONG: i64 = 4 * LONG;
 
 impl Checkpoints {
     pub(super) fn start(path: &Path) -> Result<Self> {
         let conn = connect(path)?;
         // What an earlier process left may fill the disk, and must not be what stops this one.
         checkpoint(&conn, "pragma wal_checkpoint(truncate)");
-        let log = PathBuf::from(format!("{}-wal", path.display()));
-        let (sender, receiver) = mpsc::sync_channel::<Want>(1);
+        let is_long = Arc::new(AtomicBool::new(false));
+        let (wants, receiver) = mpsc::sync_channel::<Want>(1);
+        let says_long = Arc::clone(&is_long);
         let run = move || {
             while let Ok(want) = receiver.recv() {
-                let large = std::fs::metadata(&log).is_ok_and(|meta| meta.len() > LOG_LIMIT);
                 // Most is copied while writers go on; what makes them wait then has little left to do.
-                checkpoint(&conn, "pragma wal_checkpoint(passive)");
-                match (want, large) {
-                    (Want::Space, _) => checkpoint(&conn, "pragma wal_checkpoint(truncate)"),
-                    (Want::Copy, true) => checkpoint(&conn, "pragma wal_checkpoint(restart)"),
-                    (Want::Copy, false) => {}
+                let pages = checkpoint(&conn, COPY);
+                if want == Want::Space {
+                    checkpoint(&conn, "pragma wal_checkpoint(truncate)");
+                } else if pages > TOO_LONG {
+                    checkpoint(&conn, "pragma wal_checkpoint(restart)");
+                } else if pages > LONG {
+                    says_long.store(true, Ordering::Relaxed);
                 }
             }
         };
@@ -95,22 +108,32 @@ impl Checkpoints {
             .name("polity-checkpoint".into())
             .spawn(run)
             .map_err(|error| crate::db::Error::Unavailable(format!("the checkpoint thread did not start: {error}")))?;
-        Ok(Self(sender))
+        Ok(Self { wants, is_long })
     }
 
     /// Asks for a checkpoint; one request that is still waiting is enough.
     pub(super) fn ask(&self) {
-        self.0.try_send(Want::Copy).ok();
+        self.wants.try_send(Want::Copy).ok();
     }
 
     /// Asks for the space of the log, when the disk is full.
     pub(super) fn ask_for_space(&self) {
-        self.0.try_send(Want::Space).ok();
+        self.wants.try_send(Want::Space).ok();
+    }
+
+    /// Copies the rest of a long log on the writer's own connection, between two of its transactions. When nothing is left
+    /// to copy, the next one begins the log anew, and nobody had to wait for a lock.
+    pub(super) fn finish(&self, writer: &Connection) {
+        if self.is_long.swap(false, Ordering::Relaxed) {
+            checkpoint(writer, COPY);
+        }
     }
 }
 
-fn checkpoint(conn: &Connection, sql: &str) {
-    if let Err(error) = conn.query_row(sql, [], |_| Ok(())) {
+/// Runs a checkpoint; says how many pages the log has.
+fn checkpoint(conn: &Connection, sql: &str) -> i64 {
+    conn.query_row(sql, [], |row| row.get(1)).unwrap_or_else(|error| {
         tracing::warn!(db.error = %error, "a checkpoint failed; the log keeps growing until one succeeds");
-    }
+        0
+    })
 }

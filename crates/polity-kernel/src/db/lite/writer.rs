@@ -238,6 +238,7 @@ impl Pen {
             waiting.hooks.run();
             drop(waiting.done.send(Ok(())));
         }
+        self.checkpoints.finish(&self.conn);
         self.commits += 1;
         if self.commits.is_multiple_of(CHECKPOINT_EVERY) {
             self.checkpoints.ask();
