@@ -104,5 +104,6 @@ pub fn compose(ctx: &Ctx, mounted: &[Mounted]) -> Result<Router, String> {
         );
         router = router.merge(one.router.clone());
     }
-    Ok(http::wrap(router, ctx))
+    let aliases = services.iter().flat_map(|service| service.aliases).copied().collect();
+    Ok(http::with_aliases(http::wrap(router, ctx), aliases))
 }

@@ -22,6 +22,9 @@ pub struct Service {
     pub port: u16,
     /// The base path of its API.
     pub base: &'static str,
+    /// Older paths and the paths they stand for; each also covers what is below it. A request is rewritten before it is
+    /// routed, so that an alias has the guards, limits and idempotency of what it stands for, and no entry in the document.
+    pub aliases: &'static [(&'static str, &'static str)],
     /// What it can do, for its health answer.
     pub capabilities: &'static [&'static str],
     /// Its tables.

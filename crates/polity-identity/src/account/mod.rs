@@ -41,6 +41,7 @@ pub const SERVICE: Service = Service {
     contract_name: "account_service",
     port: 8202,
     base: "/api/v1/accounts",
+    aliases: &[],
     capabilities: &[
         "profiles",
         "preferences",

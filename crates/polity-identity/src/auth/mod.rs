@@ -51,6 +51,7 @@ pub const SERVICE: Service = Service {
     contract_name: "auth_service",
     port: 8201,
     base: "/api/v1/auth",
+    aliases: &[],
     capabilities: &[
         "jwt_verification",
         "registration",

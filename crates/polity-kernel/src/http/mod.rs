@@ -7,6 +7,7 @@
 //! Invariants: every operation names a guard, [`crate::caller::Public`] included, or the program does not start; every body
 //! is limited; every request has an id and an end; what is unexpected answers 500 with nothing internal in it.
 
+mod alias;
 mod conditional;
 mod docs;
 mod extract;
@@ -19,6 +20,7 @@ mod problem;
 mod server;
 mod validate;
 
+pub use alias::with_aliases;
 pub use axum::extract::{FromRef, State};
 pub use axum::response::{IntoResponse, Response};
 pub use conditional::{Created, IfMatch, Tagged};
