@@ -4,5 +4,6 @@
 mod account;
 #[cfg(test)]
 mod auth;
+mod credential;
 #[cfg(test)]
 mod house;

@@ -7,4 +7,13 @@
 // The types of a service are documented where a client reads them: in its bodies. Rooms are private to their service.
 pub mod account;
 pub mod auth;
+pub mod credential;
 mod post;
+
+use polity_kernel::event::{Event, HandleError};
+use serde::de::DeserializeOwned;
+
+/// The payload of an event. One that cannot be read now cannot be read later either.
+fn read<T: DeserializeOwned>(event: &Event) -> Result<T, HandleError> {
+    serde_json::from_value(event.data.clone()).map_err(|error| HandleError::Dead(error.to_string()))
+}

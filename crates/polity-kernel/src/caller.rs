@@ -7,16 +7,21 @@
 //! Invariants: `X-User-Id` counts only beside a valid service secret; there is no mode in which a header alone proves
 //! anything.
 
+mod grant;
 mod guard;
 mod settings;
+mod witness;
 
 use std::{pin::Pin, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
+pub use grant::Grant;
 pub use guard::identify;
 pub use guard::{AdminOrService, GUARD, Guard, IsAdminOrService, IsService, IsUser, Public, Require, Service, User};
 pub use settings::CallerSettings;
+pub(crate) use witness::Witness;
+pub use witness::{Admitted, Answered, Origin, Presented};
 
 use crate::http::Problem;
 
@@ -60,6 +65,8 @@ pub struct Identity {
     pub session_id: Option<String>,
     /// When the credential ends; `None` for one that does not.
     pub expires_at: Option<DateTime<Utc>>,
+    /// What an API credential may do; `None` for every other caller, whom no scopes bind.
+    pub grant: Option<Grant>,
 }
 
 impl Caller {
@@ -95,6 +102,12 @@ impl Caller {
     #[must_use]
     pub fn has_permission(&self, permission: &str) -> bool {
         self.permissions.iter().any(|held| held == permission)
+    }
+
+    /// Whether the caller's credential, if it is an API credential, has the scope. Others are bound by what they are.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.grant.as_ref().is_none_or(|grant| grant.allows(scope))
     }
 
     /// Whether the caller may act on what belongs to `user_id`: themselves, an administrator, or a service.
@@ -138,9 +151,12 @@ pub trait Authenticator: Send + Sync {
     /// 401 with the reason, or 503 if it cannot be decided now.
     fn bearer<'a>(&'a self, token: &'a str) -> Pending<'a, Result<Caller, Problem>>;
 
-    /// The caller an API credential proves.
+    /// The caller an API credential proves. The call counts against its limits.
     ///
     /// # Errors
-    /// As [`Authenticator::bearer`].
-    fn api_credential<'a>(&'a self, text: &'a str) -> Pending<'a, Result<Caller, Problem>>;
+    /// As [`Authenticator::bearer`]; 429 if a limit is reached.
+    fn api_credential<'a>(&'a self, presented: Presented<'a>) -> Pending<'a, Result<Admitted, Problem>>;
+
+    /// Hears how a request was answered that an API credential made. It must be quick.
+    fn answered(&self, answered: Answered<'_>);
 }

@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Ctx, id::Ids, lease};
+use crate::{Ctx, cache, id::Ids, lease};
 use members::Members;
 
 /// The tables, for the kernel's migrations.
@@ -75,6 +75,7 @@ pub async fn join(ctx: &Ctx) {
         tracing::warn!(error = %error, "what an earlier process held becomes free by itself in a while");
     }
     relay::start(ctx);
+    ctx.spawn(cache::follow(ctx.clone()));
 }
 
 async fn keep_beating(ctx: Ctx, mut members: Members) {

@@ -4,7 +4,7 @@ use aide::openapi::OpenApi;
 use axum::Router;
 
 use crate::{
-    Ctx, cluster,
+    Ctx, cache, cluster,
     db::{Migration, Migrations},
     event,
     health::{self, Probe},
@@ -42,6 +42,11 @@ pub const MIGRATIONS: Migrations = Migrations {
             version: 5,
             name: "consumers that nobody is any more",
             sql: event::SEEN,
+        },
+        Migration {
+            version: 6,
+            name: "invalidations",
+            sql: cache::TABLES,
         },
     ],
 };

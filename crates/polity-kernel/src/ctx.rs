@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    cache::Invalidations,
     caller::{Authenticator, CallerSettings},
     clock::Clock,
     cluster::Cluster,
@@ -48,6 +49,8 @@ pub struct Parts {
     pub cluster: Cluster,
     /// Wake-ups.
     pub wakes: Wakes,
+    /// What processes remember and should not any more.
+    pub invalidations: Invalidations,
     /// NATS, if it is configured.
     pub nats: Option<Nats>,
     /// The outbox.

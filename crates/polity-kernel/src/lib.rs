@@ -1,7 +1,7 @@
 //! The kernel: what every service of Polity stands on. It knows no domain.
 //!
 //! Each module is one part and owns its settings: [`config`], [`db`], [`event`], [`job`], [`http`], [`caller`], [`secret`],
-//! [`limit`], [`outbound`], [`mail`], [`password`], [`clock`], [`id`], [`observe`], [`cluster`], [`wake`], [`nats`], [`service`]. [`Ctx`] holds them, opened.
+//! [`limit`], [`cache`], [`outbound`], [`mail`], [`password`], [`clock`], [`id`], [`observe`], [`cluster`], [`wake`], [`nats`], [`service`]. [`Ctx`] holds them, opened.
 //!
 //! Nothing enters the kernel until two domains need it.
 
@@ -9,6 +9,7 @@
 extern crate self as polity_kernel;
 
 mod backoff;
+pub mod cache;
 pub mod caller;
 pub mod clock;
 pub mod cluster;

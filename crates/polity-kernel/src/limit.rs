@@ -111,18 +111,30 @@ impl Limiter {
 
     /// Counts `units` of `subject` in all `windows`, if all have room for all of them. Answers with the tightest usage.
     pub async fn take(&self, windows: &[Window], subject: &str, units: u64) -> Usage {
+        self.take_each(windows, subject, units)
+            .await
+            .into_iter()
+            .min_by_key(Usage::tightness)
+            .unwrap_or_else(Usage::unlimited)
+    }
+
+    /// The same, with the usage of each window. 0 units look at what is used, and count nothing.
+    pub async fn take_each(&self, windows: &[Window], subject: &str, units: u64) -> Vec<Usage> {
         let shared = match &self.0.redis {
             Some(redis) if !windows.is_empty() => redis.take(windows, subject, units).await,
             _ => None,
         };
-        let usages = shared.unwrap_or_else(|| {
+        shared.unwrap_or_else(|| {
             let shares: Vec<Window> = windows.iter().map(|window| window.share(self.replicas())).collect();
             self.0.memory.take(&shares, subject, units, micros(self.0.clock.now()))
-        });
-        usages
-            .into_iter()
-            .min_by_key(Usage::tightness)
-            .unwrap_or_else(Usage::unlimited)
+        })
+    }
+
+    /// Says how much of a window was used before this process counted any of it, as far as it knows of none: a long window
+    /// outlives a restart. Redis remembers by itself.
+    pub fn recall(&self, window: &Window, subject: &str, used: u64) {
+        let share = used.div_ceil(u64::from(self.replicas()));
+        self.0.memory.recall(window, subject, share, micros(self.0.clock.now()));
     }
 
     fn replicas(&self) -> u32 {

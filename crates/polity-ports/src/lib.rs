@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod auth;
+pub mod integration;
 
 use polity_kernel::event::NewEvent;
 use serde::Serialize;

@@ -101,6 +101,11 @@ impl TokenText {
         text.into()
     }
 
+    /// Whether a text means to be a token: it begins like one.
+    pub fn is_one(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
     /// Reads a presented token: its length, prefix, kind, characters and checksum, in this order and without any I/O.
     pub fn parse(text: &str) -> Result<Parsed<'_>, TokenError> {
         if !(MIN..=MAX).contains(&text.len()) {

@@ -9,6 +9,7 @@ use std::{
 use axum::Router;
 use polity_kernel::{
     Ctx, Parts,
+    cache::{self, Invalidations},
     caller::CallerSettings,
     clock::Clock,
     cluster::{self, Cluster},
@@ -129,6 +130,7 @@ impl Program {
             cluster: Cluster::new(&ids),
             events: Events::new(clock.clone(), ids.clone(), wakes.clone()),
             jobs: Jobs::new(clock.clone(), ids.clone(), wakes.clone()),
+            invalidations: Invalidations::new(&db, wakes.clone()),
             wakes,
             nats: Nats::open(&config.section::<NatsSettings>("nats")?).await?,
             passwords: Passwords::new(&config.section("password")?)?,
@@ -330,6 +332,11 @@ async fn keep_house(ctx: Ctx) {
             && let Err(error) = http::forget_answers(&ctx).await
         {
             tracing::warn!(error = %error, "old idempotent answers could not be forgotten");
+        }
+        if rounds.is_multiple_of(60)
+            && let Err(error) = cache::prune(&ctx).await
+        {
+            tracing::warn!(error = %error, "old invalidations could not be deleted");
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The one list of services.
 
 use aide::openapi::OpenApi;
-use polity_identity::{account, auth};
+use polity_identity::{
+    account, auth,
+    credential::{self, Credentials},
+};
 use polity_kernel::{
     Ctx,
     caller::CallerSettings,
@@ -23,7 +26,7 @@ use polity_kernel::{
 use crate::{BootError, settings::KeySettings};
 
 /// Every service, in the order in which they are documented.
-pub const SERVICES: &[&Service] = &[&auth::SERVICE, &account::SERVICE];
+pub const SERVICES: &[&Service] = &[&auth::SERVICE, &account::SERVICE, &credential::SERVICE];
 
 /// Every section of the settings: the kernel's parts, then the services'.
 #[must_use]
@@ -66,8 +69,13 @@ pub(crate) async fn mount(ctx: &Ctx, wanted: &[String]) -> Result<Vec<Mounted>, 
             ));
         }
     }
-    // Auth is opened even where it is not served: it is what turns tokens into callers.
-    let mut all = vec![auth::mount(ctx).await?, account::mount(ctx)?];
+    // Auth and credentials are opened even where they are not served: they are what turns tokens into callers.
+    let credentials = Credentials::open(ctx)?;
+    let mut all = vec![
+        auth::mount(ctx, &credentials).await?,
+        account::mount(ctx)?,
+        credential::mount(&credentials),
+    ];
     all.retain(|mounted| wanted.is_empty() || wanted.iter().any(|name| name == mounted.service.name));
     Ok(all)
 }

@@ -39,6 +39,13 @@ impl App {
         }
     }
 
+    /// Whose access token it is.
+    pub async fn whoami(&self, access_token: &str) -> String {
+        let body = json!({ "token": access_token });
+        let answer = self.post("/api/v1/auth/verify-token").json(&body).send().await;
+        answer.expect(200).text_at("/user_id").to_owned()
+    }
+
     /// The six-digit code in the last mail to that address.
     pub async fn code_for(&self, email: &str) -> String {
         self.settle().await;

@@ -10,7 +10,8 @@ use super::{PASSWORD, login, verify_token};
 
 /// Another replica on the same database; returns where it listens.
 async fn replica(app: &App) -> SocketAddr {
-    let mounted = polity_identity::auth::mount(&app.ctx).await.unwrap();
+    let credentials = polity_identity::credential::Credentials::open(&app.ctx).unwrap();
+    let mounted = polity_identity::auth::mount(&app.ctx, &credentials).await.unwrap();
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (ctx, router) = (app.ctx.clone(), http::wrap(mounted.router, &app.ctx));

@@ -2,7 +2,9 @@
 
 mod admin;
 mod dev;
+mod device;
 mod info;
+mod keys;
 mod password;
 mod registration;
 mod session;
@@ -69,6 +71,8 @@ pub(super) fn routes() -> Routes<Auth> {
     let routes = session::add(routes);
     let routes = token::add(routes);
     let routes = password::add(routes);
+    let routes = keys::add(routes);
+    let routes = device::add(routes);
     let routes = admin::add(routes);
     // Of the limits per client address, which stand around all of them.
     setup::add(routes).may_answer(codes::RATE_LIMITED)

@@ -14,7 +14,7 @@ use chrono::DateTime;
 use moka::sync::Cache;
 use polity_kernel::{
     Ctx,
-    caller::{Authenticator, Caller, Identity, Kind, Pending},
+    caller::{Admitted, Answered, Authenticator, Caller, Identity, Kind, Pending, Presented},
     clock::Timestamp,
     http::Problem,
     wake::Topic,
@@ -166,11 +166,13 @@ fn refuse(refused: Refused) -> Problem {
     Error::InvalidToken(refused.text()).into()
 }
 
-/// The caller that claims prove. Only access tokens of people prove one (EC-013).
+/// The caller that claims prove. Access tokens of people prove one, and tokens of devices, which open only what says so
+/// (EC-013).
 fn caller_of(claims: Claims) -> Result<Caller, Problem> {
     let kind = match (claims.kind, claims.scope) {
         (TokenType::Access, Scope::User) => Kind::User,
         (TokenType::Access, Scope::Admin) => Kind::Admin,
+        (TokenType::Device, Scope::Device) => Kind::Device,
         _ => return Err(refuse(Refused::Type)),
     };
     let admin_roles = claims.texts("admin_roles");
@@ -184,6 +186,7 @@ fn caller_of(claims: Claims) -> Result<Caller, Problem> {
         admin_roles,
         session_id: claims.sid,
         expires_at: DateTime::from_timestamp(claims.exp, 0),
+        grant: None,
     }))
 }
 
@@ -192,8 +195,11 @@ impl Authenticator for Auth {
         Box::pin(self.caller(token))
     }
 
-    fn api_credential<'a>(&'a self, _: &'a str) -> Pending<'a, Result<Caller, Problem>> {
-        // None are issued yet, so none is valid.
-        Box::pin(async { Err(Problem::unauthenticated("Invalid API key")) })
+    fn api_credential<'a>(&'a self, presented: Presented<'a>) -> Pending<'a, Result<Admitted, Problem>> {
+        Box::pin(self.credentials.admit(presented))
+    }
+
+    fn answered(&self, answered: Answered<'_>) {
+        self.credentials.note(&answered);
     }
 }

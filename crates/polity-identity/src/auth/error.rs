@@ -7,7 +7,7 @@ use polity_kernel::{
     password::PasswordError,
 };
 
-use crate::account;
+use crate::{account, credential};
 
 /// The codes of this service.
 pub(super) mod code {
@@ -26,6 +26,14 @@ pub(super) mod code {
     /// The bootstrap, or the set-up link, is closed.
     pub(crate) const BOOTSTRAP_CLOSED: ErrorCode =
         ErrorCode::new("BOOTSTRAP_CLOSED", 403, "Bootstrap is not available");
+    /// A device that is unknown, has another secret, or may not be used: not told apart.
+    pub(crate) const INVALID_DEVICE: ErrorCode = ErrorCode::new("INVALID_DEVICE", 401, "Invalid device credentials");
+    /// The organization has no such device.
+    pub(crate) const DEVICE_NOT_FOUND: ErrorCode = ErrorCode::new("DEVICE_NOT_FOUND", 400, "Device not found");
+    /// A device that is unknown or may not be used.
+    pub(crate) const DEVICE_UNUSABLE: ErrorCode = ErrorCode::new("DEVICE_UNUSABLE", 400, "The device is not active");
+    /// There is a device of that id.
+    pub(crate) const DEVICE_EXISTS: ErrorCode = ErrorCode::new("DEVICE_EXISTS", 400, "The device id is taken");
     /// There is no such session of the caller's.
     pub(crate) const SESSION_NOT_FOUND: ErrorCode = ErrorCode::new("SESSION_NOT_FOUND", 404, "Session not found");
     /// There is no such registration, or it has ended.
@@ -48,6 +56,21 @@ pub enum Error {
     /// A token that opens nothing, and why.
     #[error("{0}")]
     InvalidToken(&'static str),
+    /// Not told apart: unknown, wrong secret, not to be used.
+    #[error("Invalid device credentials")]
+    InvalidDevice,
+    /// The organization has no such device.
+    #[error("Device not found or unauthorized")]
+    DeviceNotFound,
+    /// Unknown, or not to be used.
+    #[error("Device is unknown or not active")]
+    DeviceUnusable,
+    /// There is a device of that id.
+    #[error("A device with this id is registered already")]
+    DeviceExists,
+    /// A rule of credentials.
+    #[error(transparent)]
+    Credential(#[from] credential::Error),
     /// No platform role.
     #[error("Insufficient admin privileges")]
     NotAnAdmin,
@@ -117,11 +140,16 @@ impl From<Error> for Problem {
             Error::BootstrapClosed => Self::new(code::BOOTSTRAP_CLOSED, error.to_string()),
             Error::NotAMember | Error::NoPair(_) => Self::new(codes::FORBIDDEN, error.to_string()),
             Error::TokenTooLong => Self::field(&["metadata"], error.to_string(), "too_long"),
+            Error::InvalidDevice => challenge(code::INVALID_DEVICE, &error),
+            Error::DeviceNotFound => Self::new(code::DEVICE_NOT_FOUND, error.to_string()),
+            Error::DeviceUnusable => Self::new(code::DEVICE_UNUSABLE, error.to_string()),
+            Error::DeviceExists => Self::new(code::DEVICE_EXISTS, error.to_string()),
             Error::SessionNotFound => Self::new(code::SESSION_NOT_FOUND, error.to_string()),
             Error::RegistrationEnded => Self::new(code::REGISTRATION_ENDED, error.to_string()),
             Error::PasswordLength => Self::field(&["password"], error.to_string(), "value_error"),
             Error::Overloaded => Self::unavailable(error.to_string(), 1),
-            Error::Account(_) | Error::Db(_) | Error::Internal(_) => match error {
+            Error::Account(_) | Error::Credential(_) | Error::Db(_) | Error::Internal(_) => match error {
+                Error::Credential(error) => error.into(),
                 Error::Account(error) => error.into(),
                 Error::Db(error) => error.into(),
                 other => Self::internal(&other),

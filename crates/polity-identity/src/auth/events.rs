@@ -11,9 +11,9 @@ use polity_ports::{
     Said,
     account::{RoleRevoked, UserDeleted, UserErased, UserProfileUpdated, UserStatusChanged},
 };
-use serde::de::DeserializeOwned;
 
 use super::{Auth, Error, service};
+use crate::read;
 
 /// Keeps identities in step with accounts.
 struct FollowAccounts(Auth);
@@ -43,11 +43,6 @@ impl Handler for FollowAccounts {
         };
         done.map_err(|error: Error| HandleError::Retry(error.to_string()))
     }
-}
-
-/// A payload that cannot be read now cannot be read later either.
-fn read<T: DeserializeOwned>(event: &Event) -> Result<T, HandleError> {
-    serde_json::from_value(event.data.clone()).map_err(|error| HandleError::Dead(error.to_string()))
 }
 
 /// The consumers of this service.

@@ -41,7 +41,7 @@ pub(super) async fn limit(State(auth): State<Auth>, request: Request, next: Next
     let (mut parts, body) = request.into_parts();
     // A valid service secret is not limited; a wrong one is, and is refused by the guard.
     let is_service = parts.headers.contains_key("x-internal-service-secret")
-        && matches!(caller::identify(&auth.ctx, &parts.headers).await, Ok(Some(caller)) if caller.is_service());
+        && matches!(caller::identify(&auth.ctx, &parts).await, Ok(Some(caller)) if caller.is_service());
     if is_service {
         return next.run(Request::from_parts(parts, body)).await;
     }

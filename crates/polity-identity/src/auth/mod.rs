@@ -9,7 +9,7 @@
 //! address is known.
 //!
 //! Tables: `identity`, `login_failure`, `pending_registration`, `auth_session`, `refresh_token`, `revocation`,
-//! `signing_key`, `password_reset`, `setup_token`, `identity_mail`.
+//! `signing_key`, `password_reset`, `setup_token`, `identity_mail`, `device`, `device_log`, `pairing_token`.
 //! Publishes: `auth_service.user.*`, `auth_service.auth.token.*`. Hears account's `user.*` and `role.revoked`.
 //! Jobs: `auth.clean_up`, `auth.rotate_signing_key`, `auth.request_reset`, `identity.send_mail`.
 //! Deliberately absent: `dev-bypass` and every other way in without a credential; organisations (there are none yet).
@@ -40,8 +40,11 @@ use polity_kernel::{
     service::{Mounted, Service},
 };
 
+use crate::credential::Credentials;
+
 pub use error::Error;
 pub use model::Scope;
+pub(crate) use service::is_active;
 pub use service::{create_admin, setup_token};
 pub use settings::{AuthSettings, RateLimitSettings, production_checks};
 
@@ -56,7 +59,9 @@ pub const SERVICE: Service = Service {
         "jwt_verification",
         "registration",
         "password_login",
+        "api_key_management",
         "token_generation",
+        "device_authentication",
         "sessions",
         "password_reset",
     ],
@@ -72,6 +77,11 @@ pub const SERVICE: Service = Service {
                 version: 2,
                 name: "password versions, what cleaning up looks for",
                 sql: include_str!("bounds.sql"),
+            },
+            Migration {
+                version: 3,
+                name: "devices",
+                sql: include_str!("device.sql"),
             },
         ],
     },
@@ -94,6 +104,7 @@ pub(crate) struct Parts {
     ctx: Ctx,
     settings: AuthSettings,
     keys: keys::SigningKeys,
+    credentials: Credentials,
     revoked: authenticator::Revocations,
     remembered: authenticator::Remembered,
     started: polity_kernel::clock::Timestamp,
@@ -112,11 +123,11 @@ impl FromRef<Auth> for Ctx {
     }
 }
 
-/// The service, ready to be composed; from then on bearer tokens turn into callers.
+/// The service, ready to be composed; from then on bearer tokens and API credentials turn into callers.
 ///
 /// # Errors
 /// If its settings or its keys cannot be read.
-pub async fn mount(ctx: &Ctx) -> Result<Mounted, Error> {
+pub async fn mount(ctx: &Ctx, credentials: &Credentials) -> Result<Mounted, Error> {
     let settings: AuthSettings = ctx
         .config
         .section("auth")
@@ -125,6 +136,7 @@ pub async fn mount(ctx: &Ctx) -> Result<Mounted, Error> {
     let auth = Auth(Arc::new(Parts {
         ctx: ctx.clone(),
         keys: keys::SigningKeys::open(ctx, settings.longest_access()).await?,
+        credentials: credentials.clone(),
         revoked: authenticator::Revocations::default(),
         remembered: authenticator::remember_nothing(settings.remembered_tokens),
         settings,

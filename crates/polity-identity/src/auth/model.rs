@@ -70,6 +70,12 @@ pub struct Claims {
     /// More about the person.
     #[serde(default)]
     pub metadata: Metadata,
+    /// The device, of a device's token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// What the device is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_type: Option<String>,
 }
 
 impl Claims {
@@ -151,6 +157,58 @@ pub(super) struct RefreshToken {
     pub expires_at: DateTime<Utc>,
     pub used_at: Option<DateTime<Utc>>,
     pub successor: Option<Sealed>,
+}
+
+/// How a device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Value, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum DeviceStatus {
+    /// It may be used.
+    Active,
+    /// Not at present.
+    Inactive,
+    /// Never again.
+    Revoked,
+}
+
+/// A device.
+#[derive(Debug, Clone, Record)]
+#[expect(clippy::struct_field_names, reason = "the columns and the contract call them so")]
+pub(super) struct Device {
+    pub device_id: String,
+    pub organization_id: String,
+    pub credential_id: String,
+    pub device_name: Option<String>,
+    pub device_type: Option<String>,
+    pub status: DeviceStatus,
+    pub metadata: Json<Metadata>,
+    pub paired_user_id: Option<String>,
+    pub paired_at: Option<DateTime<Utc>>,
+    pub last_authenticated_at: Option<DateTime<Utc>>,
+    pub authentication_count: i64,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+}
+
+impl Device {
+    /// Whether it may be used now; at the second of its end it may not.
+    pub(super) fn may_be_used(&self, now: DateTime<Utc>) -> bool {
+        self.status == DeviceStatus::Active && self.expires_at.is_none_or(|at| now < at)
+    }
+}
+
+/// How long a device's token lives, in seconds (BR-TOK-005).
+pub(super) const DEVICE_TTL: i64 = 86_400;
+/// How long a pairing token lives, in seconds (BR-DEV-026).
+pub(super) const PAIRING_TTL: i64 = 300;
+
+/// A stored pairing token.
+#[derive(Debug, Clone, Record)]
+pub(super) struct Pairing {
+    pub device_id: String,
+    pub expires_at: DateTime<Utc>,
+    pub used_at: Option<DateTime<Utc>>,
 }
 
 /// After so many wrong passwords an account answers nobody for a while.

@@ -1,6 +1,7 @@
 //! The rules, named by the contract. No HTTP here.
 
 mod admin;
+mod device;
 mod lifecycle;
 mod login;
 mod password;
@@ -10,6 +11,11 @@ mod session;
 
 pub(super) use admin::{bootstrap, setup};
 pub use admin::{create_admin, setup_token};
+pub(super) use device::{
+    DeviceChange, NewDevice, authenticate_device, change_device, list_devices, new_pairing, pair, refresh_secret,
+    register_device, revoke_device, verify_device,
+};
+pub(crate) use lifecycle::is_active;
 pub(super) use lifecycle::{clean_up, follow_profile, follow_status, forget, revoke_admin_sessions};
 pub(super) use login::{Door, login};
 pub(super) use password::{REQUEST_RESET, ask_for_reset, change_password, confirm_reset, request_reset};

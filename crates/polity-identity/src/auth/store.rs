@@ -1,5 +1,6 @@
 //! SQL and nothing else: identities and registrations here, sessions and keys in the files beside.
 
+pub(super) mod device;
 pub(super) mod keys;
 pub(super) mod session;
 
@@ -324,6 +325,8 @@ pub(super) struct Ended {
     /// Mails that could not be sent in this time are given up.
     pub mails: DateTime<Utc>,
     pub sessions: DateTime<Utc>,
+    /// Attempts of devices to authenticate.
+    pub attempts: DateTime<Utc>,
     pub keys: DateTime<Utc>,
 }
 
@@ -360,6 +363,8 @@ pub(super) async fn clean_up(tx: &mut Tx, ended: Ended, limit: i64) -> Result<u6
         (delete_some!("login_failure", "subject", "at <= $1"), ended.recent),
         (delete_some!("identity_mail", "id", "created_at <= $1"), ended.mails),
         (delete_some!("auth_session", "id", "expires_at <= $1"), ended.sessions),
+        (delete_some!("pairing_token", "hash", "expires_at <= $1"), ended.recent),
+        (delete_some!("device_log", "id", "created_at <= $1"), ended.attempts),
         (delete_some!("signing_key", "kid", "replaced_at <= $1"), ended.keys),
         (
             "update refresh_token set successor = null

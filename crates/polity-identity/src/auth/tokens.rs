@@ -65,6 +65,8 @@ impl Auth {
             organization_id: session.organization_id.clone(),
             permissions: session.permissions.0.clone(),
             metadata: session.metadata.0.clone(),
+            device_id: None,
+            device_type: None,
         };
         Ok((self.sign(&claims)?, claims))
     }

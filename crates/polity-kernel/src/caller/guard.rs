@@ -3,14 +3,17 @@
 use std::marker::PhantomData;
 
 use aide::{OperationInput, generate::GenContext, openapi};
-use axum::extract::{FromRef, FromRequestParts};
+use axum::extract::{FromRef, FromRequestParts, MatchedPath};
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 use indexmap::IndexMap;
 
-use super::{Caller, Identity, Kind};
+use super::{
+    Admitted, Authenticator, Caller, Identity, Kind, Presented, Witness,
+    witness::{Client, Noted},
+};
 use crate::{
-    Ctx,
-    http::{Problem, codes},
+    Ctx, TokenText,
+    http::{ClientIp, Problem, codes},
 };
 
 /// The member of an operation in the OpenAPI document that says what it requires.
@@ -59,7 +62,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let ctx = Ctx::from_ref(state);
-        let caller = identify(&ctx, &parts.headers)
+        let caller = identify(&ctx, parts)
             .await?
             .ok_or_else(|| Problem::unauthenticated(R::MISSING))?;
         R::admit(&caller)?;
@@ -123,13 +126,31 @@ fn state(operation: &mut openapi::Operation, name: &str, schemes: &[&str]) {
         .collect();
 }
 
-/// The caller a request's headers prove: by service secret, bearer token, API credential, in this order.
+/// The caller a request's headers prove: by service secret, bearer token, API credential, in this order. A request is
+/// looked at once, so that it counts once against the limits of its credential.
 ///
 /// # Errors
-/// 401 if a credential is there and not valid, or there twice: a proxy may have looked at the other one.
-pub async fn identify(ctx: &Ctx, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+/// 401 if a credential is there and not valid, or there twice: a proxy may have looked at the other one. 429 if a limit of
+/// the credential is reached.
+pub async fn identify(ctx: &Ctx, parts: &Parts) -> Result<Option<Caller>, Problem> {
+    let witness = parts.extensions.get::<Witness>();
+    if let Some(seen) = witness.and_then(Witness::seen) {
+        return Ok(Some(seen.caller.clone()));
+    }
+    let Some(noted) = prove(ctx, parts).await? else {
+        return Ok(None);
+    };
+    let caller = noted.caller.clone();
+    if let Some(witness) = witness {
+        witness.note(noted);
+    }
+    Ok(Some(caller))
+}
+
+async fn prove(ctx: &Ctx, parts: &Parts) -> Result<Option<Noted>, Problem> {
+    let headers = &parts.headers;
     if let Some(secret) = only(headers, "x-internal-service-secret")? {
-        return service(ctx, headers, secret.as_bytes()).map(Some);
+        return service(ctx, headers, secret.as_bytes()).map(|caller| Some(plain(caller)));
     }
     let Some(authenticator) = ctx.authenticator.get() else {
         return Ok(None);
@@ -141,15 +162,47 @@ pub async fn identify(ctx: &Ctx, headers: &HeaderMap) -> Result<Option<Caller>, 
             .and_then(|text| text.split_once(' '))
             .filter(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty())
             .ok_or_else(|| Problem::unauthenticated("The Authorization header must be `Bearer <token>`"))?;
-        return authenticator.bearer(token.1.trim()).await.map(Some);
+        let token = token.1.trim();
+        if TokenText::is_one(token) {
+            return present(ctx, authenticator.as_ref(), parts, token).await.map(Some);
+        }
+        return authenticator.bearer(token).await.map(|caller| Some(plain(caller)));
     }
     if let Some(value) = only(headers, "x-api-key")? {
         let text = value
             .to_str()
             .map_err(|_| Problem::unauthenticated("Invalid API key"))?;
-        return authenticator.api_credential(text).await.map(Some);
+        return present(ctx, authenticator.as_ref(), parts, text).await.map(Some);
     }
     Ok(None)
+}
+
+/// A caller of whom nothing is recorded.
+fn plain(caller: Caller) -> Noted {
+    Noted {
+        caller,
+        headers: HeaderMap::new(),
+        client: None,
+    }
+}
+
+async fn present(ctx: &Ctx, authenticator: &dyn Authenticator, parts: &Parts, text: &str) -> Result<Noted, Problem> {
+    let agent = parts.headers.get(header::USER_AGENT);
+    let client = Client {
+        ip: ClientIp::of(parts, &ctx.http().trusted_proxies).0,
+        user_agent: agent
+            .and_then(|agent| agent.to_str().ok())
+            .unwrap_or_default()
+            .to_owned(),
+    };
+    let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    let from = client.origin(&parts.method, route);
+    let Admitted { caller, headers } = authenticator.api_credential(Presented { text, from }).await?;
+    Ok(Noted {
+        caller,
+        headers,
+        client: Some(client),
+    })
 }
 
 /// The value of a header that may be there once.
@@ -190,16 +243,20 @@ fn service(ctx: &Ctx, headers: &HeaderMap, secret: &[u8]) -> Result<Caller, Prob
         admin_roles: Vec::new(),
         session_id: None,
         expires_at: None,
+        grant: None,
     }))
 }
 
-/// Anybody with a valid credential.
+/// Anybody with a valid credential, but a device: what is open to devices says so itself.
 struct IsKnown;
 
 impl Require for IsKnown {
     const NAME: &'static str = "caller";
 
-    fn admit(_: &Caller) -> Result<(), Problem> {
+    fn admit(caller: &Caller) -> Result<(), Problem> {
+        if caller.kind == Kind::Device {
+            return Err(Problem::unauthenticated("A device token does not open this"));
+        }
         Ok(())
     }
 }

@@ -45,7 +45,7 @@ pub use page::{Cursor, CursorError};
 pub use query::Query;
 pub use row::{Record, Row};
 pub use sql::Dialect;
-pub use value::{Cell, Json, List, Param, Value};
+pub use value::{Cell, Json, List, Param, Rows, Value};
 
 use self::{
     hooks::Hooks,

@@ -1,7 +1,7 @@
 //! SQL text: written once, in the form PostgreSQL takes, and turned into what SQLite takes.
 //!
 //! Three things differ: SQLite reads `$2` as a *name*, and numbers names by first appearance, so `$n` becomes `?n`;
-//! `in list($n)` takes a JSON array apart with the function each database has for it; and the words in double braces, which
+//! `in list($n)` and `from rows($n)` take a JSON array apart with the function each database has for it; and the words in double braces, which
 //! only the kernel's own SQL uses, stand for what the two have in different words.
 
 use std::{
@@ -47,7 +47,7 @@ pub(super) fn translate(sql: &Cow<'static, str>, dialect: Dialect) -> Cow<'stati
 fn needs(text: &str, dialect: Dialect) -> bool {
     match dialect {
         Dialect::Lite => text.contains('$') || text.contains("{{"),
-        Dialect::Pg => text.contains("list($") || text.contains("{{"),
+        Dialect::Pg => text.contains("list($") || text.contains("rows($") || text.contains("{{"),
     }
 }
 
@@ -91,6 +91,10 @@ fn step(rest: &str, first: char, dialect: Dialect) -> (usize, Cow<'static, str>)
             let end = rest[1..].find('\'').map_or(rest.len(), |at| at + 2);
             (end, Cow::Owned(rest[..end].to_owned()))
         }
+        '-' if rest.starts_with("--") => {
+            let end = rest.find('\n').unwrap_or(rest.len());
+            (end, Cow::Owned(rest[..end].to_owned()))
+        }
         '$' if dialect == Dialect::Lite && rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
             (1, Cow::Borrowed("?"))
         }
@@ -102,6 +106,17 @@ fn step(rest: &str, first: char, dialect: Dialect) -> (usize, Cow<'static, str>)
                 Cow::Owned(match dialect {
                     Dialect::Lite => format!("(select value as item from json_each(?{number}))"),
                     Dialect::Pg => format!("(select jsonb_array_elements_text(${number}) as item)"),
+                }),
+            )
+        }
+        'r' if rest.starts_with("rows($") => {
+            let end = rest.find(')').map_or(rest.len(), |at| at + 1);
+            let number = rest[6..end].trim_end_matches(')');
+            (
+                end,
+                Cow::Owned(match dialect {
+                    Dialect::Lite => format!("(select value as item from json_each(?{number}))"),
+                    Dialect::Pg => format!("(select jsonb_array_elements(${number}) as item)"),
                 }),
             )
         }

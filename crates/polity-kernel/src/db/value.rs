@@ -323,6 +323,27 @@ value! {
     u32: |this| Param::Int(i64::from(*this)), |cell| cell.int()?.try_into().map_err(|error| cell.wrong(error));
 }
 
+/// Rows that one statement inserts or updates: `from rows($n) as r`, where each is `r.item`, a JSON object whose members
+/// are `r.item ->> 'name'` (numbers: `cast(r.item ->> 'name' as bigint)`). Sent as one JSON array.
+#[derive(Debug, Clone)]
+pub struct Rows(String);
+
+impl Rows {
+    /// These rows.
+    pub fn of<T: Serialize>(rows: &[T]) -> Self {
+        Self(serde_json::to_string(rows).unwrap_or_else(|_| "[]".to_owned()))
+    }
+}
+
+impl Value for Rows {
+    fn bind(&self) -> Param<'_> {
+        Param::Json(Cow::Borrowed(&self.0))
+    }
+    fn read(cell: Cell<'_>) -> Result<Self> {
+        cell.json().map(|text| Self(text.into_owned()))
+    }
+}
+
 /// A list, for `in list($n)`. Sent as one JSON array; see [`super::sql`].
 #[derive(Debug, Clone)]
 pub struct List(String);

@@ -43,10 +43,7 @@ mod tests {
         assert_eq!(ask("/v1/a?x=/v1/a").as_deref(), Some("/api/v1/a?x=/v1/a"));
         assert_eq!(ask("/v1/a/b/%2F?q").as_deref(), Some("/api/v1/a/b/%2F?q"));
         assert_eq!(ask("/v1/a-b").as_deref(), Some("/x"));
-        assert_eq!(
-            ask("http://host:1/v1/a/b").as_deref(),
-            Some("http://host:1/api/v1/a/b")
-        );
+        assert_eq!(ask("http://host:1/v1/a/b").as_deref(), Some("http://host:1/api/v1/a/b"));
         for other in ["/v1/ab", "/v1", "/api/v1/a", "/v1/A", "//v1/a", "*"] {
             assert_eq!(ask(other), None, "{other}");
         }

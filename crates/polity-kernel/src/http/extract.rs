@@ -115,7 +115,7 @@ where
 impl OperationInput for ClientIp {}
 
 impl ClientIp {
-    fn of(parts: &Parts, trusted: &[ipnet::IpNet]) -> Self {
+    pub(crate) fn of(parts: &Parts, trusted: &[ipnet::IpNet]) -> Self {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let mut client = peer
             .map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip())

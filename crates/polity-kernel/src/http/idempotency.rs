@@ -59,19 +59,19 @@ where
             let Json(body) = Json::from_request(request, state).await?;
             return Ok(Self { body, key: None });
         };
-        let caller = caller::identify(&ctx, request.headers())
+        let (parts, body) = request.into_parts();
+        let caller = caller::identify(&ctx, &parts)
             .await?
             .map_or_else(String::new, |caller| {
                 let organization = caller.organization_id.as_deref().unwrap_or_default();
                 format!("{}\0{organization}", caller.label())
             });
-        let route = request
-            .extensions()
+        let route = parts
+            .extensions
             .get::<MatchedPath>()
             .map_or("", MatchedPath::as_str)
             .to_owned();
-        let scope = format!("{caller}\0{}\0{route}\0{name}", request.method());
-        let (parts, body) = request.into_parts();
+        let scope = format!("{caller}\0{}\0{route}\0{name}", parts.method);
         let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state)
             .await
             .map_err(|_| {

@@ -18,7 +18,11 @@ use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, co
 use tracing::Instrument;
 
 use super::{Problem, codes};
-use crate::{Ctx, observe};
+use crate::{
+    Ctx,
+    caller::{Answered, Witness},
+    observe,
+};
 
 /// How Polity listens, and what it takes from a client.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -157,6 +161,8 @@ async fn outermost(State(ctx): State<Ctx>, mut request: Request, next: Next) -> 
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
     request.extensions_mut().insert(RequestId(id.clone()));
+    let witness = Witness::default();
+    request.extensions_mut().insert(witness.clone());
     let span = observe::request_span(&id, &method, route.as_deref(), request.headers());
     let mut response = async {
         let mut response = next.run(request).await;
@@ -167,6 +173,19 @@ async fn outermost(State(ctx): State<Ctx>, mut request: Request, next: Next) -> 
         let status = response.status().as_u16();
         observe::record_request("http", &method, route.as_deref(), status, took);
         observe::conclude(status);
+        if let Some(noted) = witness.seen() {
+            response.headers_mut().extend(noted.headers.clone());
+            if let (Some(client), Some(authenticator)) = (&noted.client, ctx.authenticator.get()) {
+                let from = client.origin(&method, route.as_deref());
+                let caller = &noted.caller;
+                authenticator.answered(Answered {
+                    caller,
+                    from,
+                    status,
+                    took,
+                });
+            }
+        }
         tracing::info!(http.status = status, http.ms = took.as_secs_f64() * 1000.0, "answered");
         response
     }

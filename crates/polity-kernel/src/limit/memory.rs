@@ -98,6 +98,16 @@ impl Memory {
         usages
     }
 
+    /// Sets what is used of a window of which nothing is known yet.
+    pub(super) fn recall(&self, window: &Window, subject: &str, used: u64, now: i64) {
+        let Some(mut shard) = self.shard(subject) else { return };
+        let ends = window.start(now) + window.micros();
+        let state = shard.windows.entry(self.key(window.name(), subject)).or_default();
+        if state.0 != ends {
+            *state = (ends, used);
+        }
+    }
+
     fn shard(&self, subject: &str) -> Option<MutexGuard<'_, Shard>> {
         let index = usize::try_from(self.hasher.hash_one(subject) % SHARDS as u64).unwrap_or(0);
         let shard = self.shards.get(index)?;

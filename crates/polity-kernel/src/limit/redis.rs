@@ -125,10 +125,11 @@ impl Redis {
     /// Counts units in all windows; `None` if Redis does not answer.
     pub(super) async fn take(&self, windows: &[Window], subject: &str, units: u64) -> Option<Vec<Usage>> {
         let keys = self.keys("w", windows.iter().map(Window::name), subject);
-        let mut numbers = vec![i64::try_from(units).unwrap_or(i64::MAX)];
-        for window in windows {
-            numbers.extend([window.micros(), i64::try_from(window.limit()).unwrap_or(i64::MAX)]);
-        }
+        let number = |of: u64| i64::try_from(of).unwrap_or(i64::MAX);
+        let numbers = windows
+            .iter()
+            .flat_map(|window| [number(window.units(units)), window.micros(), number(window.limit())])
+            .collect();
         let (now, state) = self.run(&self.windows, keys, numbers).await?;
         let decide = |(window, used): (&Window, i64)| window.decide(u64::try_from(used).unwrap_or(0), units, now);
         Some(windows.iter().zip(state).map(decide).collect())

@@ -130,42 +130,60 @@ impl Decision {
     /// (draft-ietf-httpapi-ratelimit-headers), their forerunners `RateLimit-Limit`, `-Remaining` and `-Reset` with and
     /// without `X-`, and `Retry-After` (RFC 9110) if refused. None if no rule applied.
     pub fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
         if self.rule.is_empty() {
-            return headers;
+            return HeaderMap::new();
         }
-        let (reset, window) = (seconds(self.reset_after), seconds(self.period));
-        let name = quoted(&self.rule);
-        for (header, value) in [
-            ("ratelimit-policy", format!("{name};q={};w={window}", self.quota)),
-            ("ratelimit", format!("{name};r={};t={reset}", self.remaining)),
-        ] {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                headers.insert(HeaderName::from_static(header), value);
-            }
-        }
-        for (plain, prefixed, value) in [
-            ("ratelimit-limit", "x-ratelimit-limit", u64::from(self.limit)),
-            (
-                "ratelimit-remaining",
-                "x-ratelimit-remaining",
-                u64::from(self.remaining),
-            ),
-            ("ratelimit-reset", "x-ratelimit-reset", reset),
-        ] {
-            headers.insert(HeaderName::from_static(plain), value.into());
-            headers.insert(HeaderName::from_static(prefixed), value.into());
-        }
-        if let Some(wait) = self.retry_after {
-            headers.insert(RETRY_AFTER, seconds(wait).into());
-        }
-        headers
+        headers(&Told {
+            name: &self.rule,
+            quota: u64::from(self.quota),
+            window: seconds(self.period),
+            limit: u64::from(self.limit),
+            remaining: u64::from(self.remaining),
+            reset: seconds(self.reset_after),
+            retry_after: self.retry_after.map(seconds),
+        })
     }
 
     /// Whole seconds to wait, rounded up, at least 1: the `retry_after` member of a problem. `None` if allowed.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         self.retry_after.map(seconds)
     }
+}
+
+/// What headers tell of a limit; times in seconds.
+pub(super) struct Told<'a> {
+    pub name: &'a str,
+    pub quota: u64,
+    pub window: u64,
+    pub limit: u64,
+    pub remaining: u64,
+    pub reset: u64,
+    pub retry_after: Option<u64>,
+}
+
+pub(super) fn headers(told: &Told<'_>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let name = quoted(told.name);
+    for (header, value) in [
+        ("ratelimit-policy", format!("{name};q={};w={}", told.quota, told.window)),
+        ("ratelimit", format!("{name};r={};t={}", told.remaining, told.reset)),
+    ] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(header), value);
+        }
+    }
+    for (plain, prefixed, value) in [
+        ("ratelimit-limit", "x-ratelimit-limit", told.limit),
+        ("ratelimit-remaining", "x-ratelimit-remaining", told.remaining),
+        ("ratelimit-reset", "x-ratelimit-reset", told.reset),
+    ] {
+        headers.insert(HeaderName::from_static(plain), value.into());
+        headers.insert(HeaderName::from_static(prefixed), value.into());
+    }
+    if let Some(wait) = told.retry_after {
+        headers.insert(RETRY_AFTER, wait.into());
+    }
+    headers
 }
 
 pub(super) fn seconds(duration: Duration) -> u64 {

@@ -180,6 +180,34 @@ async fn windows_shrink_with_replicas_and_stay_bounded_in_memory() {
     assert_eq!(small.take(&window, "busy", 1).await.used, 6);
 }
 
+#[tokio::test]
+async fn windows_have_weights_and_are_recalled_once() {
+    let (limiter, _clock) = limiter();
+    let windows = |tokens| {
+        [
+            Window::new("requests", 10, SECOND * 60),
+            Window::new("tokens", 100, SECOND * 86_400).weighing(tokens),
+        ]
+    };
+    assert!(limiter.take(&windows(60), "a", 1).await.allowed);
+    assert!(!limiter.take(&windows(60), "a", 1).await.allowed);
+    assert!(limiter.take(&windows(40), "a", 1).await.allowed);
+    // Nothing is asked of it, but it is empty.
+    assert!(!limiter.take(&windows(0), "a", 1).await.allowed);
+    let used: Vec<u64> = limiter
+        .take_each(&windows(0), "a", 0)
+        .await
+        .iter()
+        .map(|usage| usage.used)
+        .collect();
+    assert_eq!(used, [2, 100]);
+    let day = Window::new("day", 10, SECOND * 86_400);
+    limiter.recall(&day, "b", 7);
+    assert_eq!(limiter.take(std::slice::from_ref(&day), "b", 1).await.used, 8);
+    limiter.recall(&day, "b", 7);
+    assert_eq!(limiter.take(&[day], "b", 1).await.used, 9);
+}
+
 mod over_redis {
     use polity_seal::Secret;
 

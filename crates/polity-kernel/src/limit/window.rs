@@ -2,12 +2,17 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use http::HeaderMap;
+
+use super::rule::{self, Told};
+
 /// A limit of units per window. Windows begin at multiples of their length since 1970, so that all replicas agree on them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     name: Cow<'static, str>,
     limit: u64,
     length: Duration,
+    weight: u64,
 }
 
 impl Window {
@@ -18,7 +23,22 @@ impl Window {
             // What both this program and Redis count without rounding.
             limit: limit.min(1 << 52),
             length: length.clamp(Duration::from_secs(1), Duration::from_hours(24 * 366)),
+            weight: 1,
         }
+    }
+
+    /// The same window, of which a unit of the call takes `weight`. At 0 it only has to have room.
+    #[must_use]
+    pub fn weighing(self, weight: u64) -> Self {
+        Self {
+            weight: weight.min(1 << 52),
+            ..self
+        }
+    }
+
+    /// What a call of so many units takes of it.
+    pub(super) fn units(&self, units: u64) -> u64 {
+        units.saturating_mul(self.weight).min(1 << 52)
     }
 
     /// The name, which separates the state of subjects.
@@ -49,7 +69,8 @@ impl Window {
 
     /// What `used` units before this call mean for one of `units`.
     pub(super) fn decide(&self, used: u64, units: u64, now: i64) -> Usage {
-        let allowed = used.saturating_add(units) <= self.limit;
+        let units = self.units(units);
+        let allowed = used < self.limit && used.saturating_add(units) <= self.limit;
         let used = if allowed { used + units } else { used };
         let left = self.start(now) + self.micros() - now;
         Usage {
@@ -59,6 +80,7 @@ impl Window {
             used,
             remaining: self.limit.saturating_sub(used),
             reset_after: Duration::from_micros(u64::try_from(left).unwrap_or(0)),
+            length: self.length,
         }
     }
 }
@@ -78,6 +100,8 @@ pub struct Usage {
     pub remaining: u64,
     /// When the window ends.
     pub reset_after: Duration,
+    /// How long the window is.
+    pub length: Duration,
 }
 
 impl Usage {
@@ -89,6 +113,7 @@ impl Usage {
             used: 0,
             remaining: u64::MAX,
             reset_after: Duration::ZERO,
+            length: Duration::ZERO,
         }
     }
 
@@ -100,6 +125,23 @@ impl Usage {
 
     /// Whole seconds until the window ends, rounded up.
     pub fn reset_seconds(&self) -> u64 {
-        super::rule::seconds(self.reset_after)
+        rule::seconds(self.reset_after)
+    }
+
+    /// The answer's headers, as those of [`super::Decision::headers`]; `name` stands for the window's own. `Retry-After` if
+    /// the units were refused. None if there is no limit.
+    pub fn headers(&self, name: &str) -> HeaderMap {
+        if self.length.is_zero() {
+            return HeaderMap::new();
+        }
+        rule::headers(&Told {
+            name,
+            quota: self.limit,
+            window: rule::seconds(self.length),
+            limit: self.limit,
+            remaining: self.remaining,
+            reset: self.reset_seconds(),
+            retry_after: (!self.allowed).then(|| self.reset_seconds().max(1)),
+        })
     }
 }

@@ -103,6 +103,8 @@ async fn dev_token(_: AuthAdmin, State(auth): State<Auth>, Json(body): Json<DevT
         organization_id: body.organization_id,
         permissions: body.permissions,
         metadata,
+        device_id: None,
+        device_type: None,
     };
     Ok(Json(DevTokenOut {
         success: true,

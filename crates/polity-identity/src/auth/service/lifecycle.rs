@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polity_kernel::db::Tx;
+use polity_kernel::db::{self, Conn, Tx};
 
 use super::{lock_identity, revoke_sessions};
 use crate::auth::{Auth, Error, model::Scope, store};
@@ -53,6 +53,12 @@ pub(in crate::auth) async fn forget(tx: &mut Tx, auth: &Auth, user_id: &str) -> 
     Ok(())
 }
 
+/// Whether a person may sign in, and so whether what acts for them may act.
+pub(crate) async fn is_active(conn: &mut Conn, user_id: &str) -> db::Result<bool> {
+    let found = store::find_identity(conn, user_id).await?;
+    Ok(found.is_some_and(|identity| identity.is_active))
+}
+
 /// Ends an administrator's sessions when a role was taken: the next one carries the roles that are left.
 pub(in crate::auth) async fn revoke_admin_sessions(tx: &mut Tx, auth: &Auth, user_id: &str) -> Result<(), Error> {
     revoke_sessions(tx, auth, user_id, None, Some(Scope::Admin), "role_revoked").await?;
@@ -65,6 +71,8 @@ const SESSIONS: Duration = Duration::from_hours(30 * 24);
 const MAILS: Duration = Duration::from_hours(3 * 24);
 /// How long wrong passwords are counted together.
 const RECENT: Duration = Duration::from_hours(1);
+/// How long attempts of devices to authenticate are kept.
+const ATTEMPTS: Duration = Duration::from_hours(24 * 90);
 /// How many rows of a table one transaction deletes: it must not keep others waiting.
 const AT_ONCE: i64 = 500;
 
@@ -76,6 +84,7 @@ pub(in crate::auth) async fn clean_up(auth: &Auth) -> Result<u64, Error> {
         recent: now - RECENT,
         mails: now - MAILS,
         sessions: now - SESSIONS,
+        attempts: now - ATTEMPTS,
         keys: auth.keys.retired_before(),
     };
     let db = &auth.ctx.db;

@@ -275,7 +275,7 @@ async fn say_revoked(
 }
 
 /// Lets this process know at once what it would read soon.
-fn remember_revoked(tx: &mut Tx, auth: &Auth, ids: Vec<String>) {
+pub(super) fn remember_revoked(tx: &mut Tx, auth: &Auth, ids: Vec<String>) {
     let (auth, until) = (auth.clone(), auth.ctx.clock.now() + auth.settings.longest_access());
     tx.on_commit(move || {
         for id in ids {

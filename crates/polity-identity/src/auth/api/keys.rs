@@ -1,0 +1,972 @@
+//! API keys of organizations: made, listed, limited, rotated, revoked, verified for others.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use chrono::{DateTime, Duration, Utc};
+use garde::Validate;
+use ipnet::IpNet;
+use polity_kernel::{
+    caller::{Caller, Kind as CallerKind},
+    clock,
+    http::{self, Given, Idempotency, Json, Path, Problem, Query, Reply, Result, Routes, State, codes},
+    operation,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Done, done};
+use crate::{
+    auth::Auth,
+    credential::{
+        self, Ask, Credential, Field, Granularity, Interval, Issued, Item, KeyChange, Kind, Known, NewKey, RateLimits,
+        Source, Use, Verdict, Verifier, code,
+    },
+};
+
+/// Who a key belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum OwnerType {
+    /// The organization.
+    Organization,
+    /// One of its service accounts.
+    ServiceAccount,
+}
+
+/// Uses that are counted down, whatever the time.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate, JsonSchema)]
+struct Credits {
+    /// How many uses there are.
+    #[garde(range(min = 0_i64, max = 1_000_000_000_000_i64))]
+    #[schemars(example = &1000)]
+    remaining: i64,
+    /// To how many they are filled up at the beginning of every interval; left out: never.
+    #[garde(range(min = 1_i64, max = 1_000_000_000_000_i64))]
+    refill_amount: Option<i64>,
+    /// How often.
+    #[garde(skip)]
+    refill_interval: Option<Interval>,
+}
+
+/// A key to make.
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
+struct ApiKeyCreate {
+    /// The organization, or a person for their personal one.
+    #[garde(length(chars, min = 1, max = 255))]
+    #[schemars(example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
+    organization_id: String,
+    /// What it is called.
+    #[garde(length(chars, min = 1, max = 255))]
+    #[schemars(example = &"billing export")]
+    name: String,
+    /// What it may do; together with `scopes`. If both are empty it may do everything in its organization.
+    #[garde(length(max = 200), inner(length(chars, min = 1, max = 200)))]
+    #[serde(default)]
+    permissions: Vec<String>,
+    /// After how many days it ends; either this or `expires_at`.
+    #[garde(range(min = 1, max = 365))]
+    expires_days: Option<u32>,
+    /// When it ends; either this or `expires_days`.
+    #[garde(skip)]
+    expires_at: Option<DateTime<Utc>>,
+    /// The one project it is for.
+    #[garde(length(chars, min = 1, max = 255))]
+    project_id: Option<String>,
+    /// Who it belongs to: organization or service_account.
+    #[garde(length(chars, max = 50))]
+    #[serde(default = "organization")]
+    owner_type: String,
+    /// The service account; needed for one.
+    #[garde(length(chars, min = 1, max = 255))]
+    service_account_id: Option<String>,
+    /// Scopes such as `read:tasks`; together with `permissions`.
+    #[garde(length(max = 200), inner(length(chars, min = 1, max = 200)))]
+    #[serde(default)]
+    scopes: Vec<String>,
+    /// Addresses and networks it may be used from; empty: anywhere.
+    #[garde(length(max = 100), inner(custom(is_network)))]
+    #[serde(default)]
+    #[schemars(example = ["192.0.2.0/24"])]
+    ip_allowlist: Vec<String>,
+    /// Its own limits: requests_per_second, requests_per_minute, requests_per_day, tokens_per_day. Null: no limit; left out:
+    /// the organization's.
+    #[garde(skip)]
+    #[serde(default)]
+    rate_limits: RateLimits,
+    /// How much may be spent with it. There is no billing that could say how much was, so that only null is taken.
+    #[garde(skip)]
+    spend_limit: Option<serde_json::Number>,
+    /// Uses that are counted down.
+    #[garde(dive)]
+    credits: Option<Credits>,
+}
+
+fn organization() -> String {
+    "organization".to_owned()
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the validator hands its context over by reference"
+)]
+fn is_network(text: &str, (): &()) -> garde::Result {
+    credential::network(text).map(drop).ok_or_else(|| {
+        garde::Error::new("Input should be an IP address or a network such as 192.0.2.0/24 or 2001:db8::/32")
+    })
+}
+
+fn networks(texts: &[String]) -> Vec<IpNet> {
+    texts.iter().filter_map(|text| credential::network(text)).collect()
+}
+
+fn bad(text: &'static str) -> Problem {
+    Problem::new(codes::BAD_REQUEST, text)
+}
+
+impl ApiKeyCreate {
+    /// When it is to end.
+    fn end(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+        match (self.expires_days, self.expires_at) {
+            (Some(_), Some(_)) => Err(bad("Give either expires_days or expires_at, not both")),
+            (_, Some(at)) if at <= now => Err(bad("expires_at must be in the future")),
+            (Some(days), None) => Ok(Some(now + Duration::days(i64::from(days)))),
+            (None, at) => Ok(at),
+        }
+    }
+
+    /// The service account it belongs to, if it belongs to one.
+    fn account(&self) -> Result<Option<String>> {
+        match (self.owner_type.as_str(), &self.service_account_id) {
+            ("organization", None) => Ok(None),
+            ("organization", Some(_)) => Err(bad("service_account_id is only for owner_type service_account")),
+            ("service_account", Some(id)) => Ok(Some(id.clone())),
+            ("service_account", None) => Err(bad("service_account_id is required for owner_type service_account")),
+            _ => Err(bad("owner_type must be organization or service_account")),
+        }
+    }
+
+    fn into_new(self, now: DateTime<Utc>) -> Result<NewKey> {
+        let (expires_at, service_account_id) = (self.end(now)?, self.account()?);
+        if self.spend_limit.is_some() {
+            let text = "There is no billing that could enforce a spend limit; leave it out";
+            return Err(Problem::field(&["spend_limit"], text, "value_error"));
+        }
+        let refill = match &self.credits {
+            Some(Credits {
+                refill_amount: Some(amount),
+                refill_interval: Some(interval),
+                ..
+            }) => Some((*amount, *interval)),
+            Some(Credits {
+                refill_amount: None,
+                refill_interval: None,
+                ..
+            })
+            | None => None,
+            Some(_) => {
+                let text = "refill_amount and refill_interval go together";
+                return Err(Problem::field(&["credits"], text, "value_error"));
+            }
+        };
+        Ok(NewKey {
+            ip_allowlist: networks(&self.ip_allowlist),
+            credits: self.credits.map(|credits| credits.remaining),
+            organization_id: self.organization_id,
+            name: self.name,
+            permissions: self.permissions,
+            scopes: self.scopes,
+            service_account_id,
+            project_id: self.project_id,
+            rate_limits: self.rate_limits,
+            refill,
+            expires_at,
+        })
+    }
+}
+
+/// A key that was made.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ApiKeyCreated {
+    /// Always true.
+    success: bool,
+    /// The key itself. It is shown this once.
+    api_key: String,
+    /// Its id.
+    key_id: String,
+    /// What it is called.
+    name: String,
+    /// When it ends; null: never.
+    #[serde(with = "clock::rfc3339::option")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    expires_at: Option<DateTime<Utc>>,
+    /// The one project it is for.
+    project_id: Option<String>,
+    /// Who it belongs to.
+    owner_type: OwnerType,
+    /// The service account.
+    service_account_id: Option<String>,
+    /// Scopes.
+    scopes: Vec<String>,
+    /// Addresses and networks it may be used from.
+    ip_allowlist: Vec<String>,
+    /// Its own limits.
+    rate_limits: RateLimits,
+    /// Always null.
+    spend_limit: Option<f64>,
+    /// Uses that are left; null: they are not counted.
+    credits: Option<i64>,
+    /// Whose place it takes.
+    rotated_from_id: Option<String>,
+}
+
+fn owner(kind: Kind) -> OwnerType {
+    match kind {
+        Kind::Service => OwnerType::ServiceAccount,
+        _ => OwnerType::Organization,
+    }
+}
+
+fn texts(nets: &[IpNet]) -> Vec<String> {
+    // A single address is written as it was given.
+    nets.iter()
+        .map(|net| {
+            if net.prefix_len() == net.max_prefix_len() {
+                net.addr().to_string()
+            } else {
+                net.to_string()
+            }
+        })
+        .collect()
+}
+
+impl From<Issued> for ApiKeyCreated {
+    fn from(issued: Issued) -> Self {
+        let text = issued.text;
+        let Credential {
+            id,
+            kind,
+            name,
+            expires_at,
+            project_id,
+            subject_id,
+            scopes,
+            ip_allowlist,
+            rate_limits,
+            credits,
+            rotated_from_id,
+            ..
+        } = issued.credential;
+        Self {
+            success: true,
+            api_key: text.expose().to_owned(),
+            key_id: id,
+            name,
+            expires_at,
+            project_id,
+            owner_type: owner(kind),
+            service_account_id: subject_id,
+            scopes: scopes.0,
+            ip_allowlist: texts(&ip_allowlist.0),
+            rate_limits: rate_limits.0,
+            spend_limit: None,
+            credits,
+            rotated_from_id,
+        }
+    }
+}
+
+/// Makes an API key; its text is in this answer and nowhere else.
+///
+/// For administrators of the organization, and members with one of the permissions `auth.api_keys.create`,
+/// `api_keys:create`, `api_key:create`, `keys:create`.
+#[operation(
+    "auth.create_api_key",
+    errors(codes::FORBIDDEN, codes::BAD_REQUEST, code::TOO_MANY_CREDENTIALS)
+)]
+async fn create(
+    caller: Caller,
+    State(auth): State<Auth>,
+    body: Idempotency<ApiKeyCreate>,
+) -> Result<Reply<ApiKeyCreated>> {
+    let (body, key) = body.into_parts();
+    let ctx = &auth.ctx;
+    let new = body.into_new(ctx.clock.now())?;
+    let mut tx = ctx.db.begin().await?;
+    if let Some(answer) = http::replay(ctx, &mut tx, key.as_ref()).await? {
+        return Ok(answer.into());
+    }
+    let out = ApiKeyCreated::from(credential::create_key(&mut tx, &auth.credentials, &caller, new).await?);
+    http::keep(ctx, &mut tx, key.as_ref(), 200, &out).await?;
+    tx.commit().await?;
+    Ok(Json(out).into())
+}
+
+/// Which keys of an organization.
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
+struct KeysQuery {
+    /// Only those for this project.
+    #[garde(length(chars, min = 1, max = 255))]
+    project_id: Option<String>,
+    /// How many at most.
+    #[garde(range(min = 1, max = 1_000))]
+    #[serde(default = "thousand")]
+    limit: i64,
+    /// How many to leave out.
+    #[garde(range(min = 0, max = 1_000_000_000))]
+    #[serde(default)]
+    offset: i64,
+}
+
+fn thousand() -> i64 {
+    1_000
+}
+
+/// A key, without its text.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ApiKeyInfo {
+    /// Its id.
+    key_id: String,
+    /// What it is called.
+    name: String,
+    /// What it may do; empty together with `scopes`: everything in its organization.
+    permissions: Vec<String>,
+    /// When it was made.
+    #[serde(with = "clock::rfc3339")]
+    #[schemars(with = "DateTime<Utc>")]
+    created_at: DateTime<Utc>,
+    /// By whom.
+    created_by: String,
+    /// When it ends; null: never.
+    #[serde(with = "clock::rfc3339::option")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    expires_at: Option<DateTime<Utc>>,
+    /// Whether it may be used now.
+    is_active: bool,
+    /// Since when it is revoked.
+    #[serde(with = "clock::rfc3339::option")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    revoked_at: Option<DateTime<Utc>>,
+    /// When it was last used, to the minute.
+    #[serde(with = "clock::rfc3339::option")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    last_used: Option<DateTime<Utc>>,
+    /// From where.
+    last_used_ip: Option<String>,
+    /// What it begins with, and its last characters.
+    key_preview: String,
+    /// The one project it is for.
+    project_id: Option<String>,
+    /// Who it belongs to.
+    owner_type: OwnerType,
+    /// The service account.
+    service_account_id: Option<String>,
+    /// Scopes.
+    scopes: Vec<String>,
+    /// Addresses and networks it may be used from.
+    ip_allowlist: Vec<String>,
+    /// Its own limits.
+    rate_limits: RateLimits,
+    /// Always null.
+    spend_limit: Option<f64>,
+    /// Uses that were left when this was read; null: they are not counted.
+    credits: Option<i64>,
+    /// Whose place it took.
+    rotated_from_id: Option<String>,
+}
+
+impl ApiKeyInfo {
+    fn new(key: Credential, now: DateTime<Utc>) -> Self {
+        Self {
+            is_active: key.is_enabled && !key.is_over(now),
+            permissions: key.permissions.0,
+            key_id: key.id,
+            name: key.name,
+            created_at: key.created_at,
+            created_by: key.created_by,
+            expires_at: key.expires_at,
+            revoked_at: key.revoked_at.or(key.retires_at.filter(|at| now >= *at)),
+            last_used: key.last_used_at,
+            last_used_ip: key.last_used_ip.filter(|ip| !ip.is_empty()),
+            key_preview: key.preview,
+            project_id: key.project_id,
+            owner_type: owner(key.kind),
+            service_account_id: key.subject_id,
+            scopes: key.scopes.0,
+            ip_allowlist: texts(&key.ip_allowlist.0),
+            rate_limits: key.rate_limits.0,
+            spend_limit: None,
+            credits: key.credits,
+            rotated_from_id: key.rotated_from_id,
+        }
+    }
+}
+
+/// Keys of an organization.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ApiKeyList {
+    /// Always true.
+    success: bool,
+    /// The keys, newest first.
+    api_keys: Vec<ApiKeyInfo>,
+    /// How many there are in all.
+    total: i64,
+}
+
+/// Lists the API keys of an organization, newest first, revoked ones included. For its members.
+#[operation("auth.list_api_keys", errors(codes::FORBIDDEN))]
+async fn list(
+    caller: Caller,
+    State(auth): State<Auth>,
+    Path(organization_id): Path<String>,
+    Query(query): Query<KeysQuery>,
+) -> Result<Json<ApiKeyList>> {
+    let mut read = auth.ctx.db.read().await?;
+    let page = (query.limit, query.offset);
+    let project = query.project_id.as_deref();
+    let (found, total) = credential::keys(&mut read, &caller, &organization_id, project, page).await?;
+    let now = auth.ctx.clock.now();
+    Ok(Json(ApiKeyList {
+        success: true,
+        api_keys: found.into_iter().map(|key| ApiKeyInfo::new(key, now)).collect(),
+        total,
+    }))
+}
+
+/// Which organization a key is of.
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
+struct OrganizationQuery {
+    /// The organization.
+    #[garde(length(chars, min = 1, max = 255))]
+    #[schemars(example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
+    organization_id: String,
+}
+
+/// What the contract answers with 400 where others answer 404.
+fn absent_is_400(error: credential::Error) -> Problem {
+    match error {
+        credential::Error::KeyNotFound => Problem::new(code::NO_SUCH_API_KEY, "API key not found"),
+        other => other.into(),
+    }
+}
+
+/// Revokes an API key for good; a second later it opens nothing anywhere. For administrators of the organization.
+#[operation("auth.revoke_api_key", errors(codes::FORBIDDEN, code::NO_SUCH_API_KEY))]
+async fn revoke(
+    caller: Caller,
+    State(auth): State<Auth>,
+    Path(key_id): Path<String>,
+    Query(query): Query<OrganizationQuery>,
+) -> Result<Json<Done>> {
+    let mut tx = auth.ctx.db.begin().await?;
+    credential::revoke_key(&mut tx, &auth.credentials, &caller, &query.organization_id, &key_id)
+        .await
+        .map_err(absent_is_400)?;
+    tx.commit().await?;
+    Ok(done("API key revoked"))
+}
+
+/// What is to change; what is left out stays.
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
+struct ApiKeyPatch {
+    /// What it is called.
+    #[garde(length(chars, min = 1, max = 255))]
+    #[schemars(example = &"billing export")]
+    name: Option<String>,
+    /// Whether it may be used.
+    #[garde(skip)]
+    is_active: Option<bool>,
+    /// Addresses and networks it may be used from; empty: anywhere.
+    #[garde(inner(length(max = 100), inner(custom(is_network))))]
+    ip_allowlist: Option<Vec<String>>,
+    /// When it ends; null: never.
+    #[garde(skip)]
+    #[serde(default)]
+    expires_at: Given<DateTime<Utc>>,
+}
+
+/// Renames, disables or enables an API key, or says from where and until when it may be used.
+///
+/// For administrators of the organization. What was revoked or has expired stays so.
+#[operation(
+    "auth.update_api_key",
+    errors(codes::FORBIDDEN, code::API_KEY_NOT_FOUND, code::CREDENTIAL_OVER)
+)]
+async fn update(
+    caller: Caller,
+    State(auth): State<Auth>,
+    Path(key_id): Path<String>,
+    Query(query): Query<OrganizationQuery>,
+    Json(body): Json<ApiKeyPatch>,
+) -> Result<Json<ApiKeyInfo>> {
+    let now = auth.ctx.clock.now();
+    if body.expires_at.value().is_some_and(|at| *at <= now) {
+        return Err(bad("expires_at must be in the future"));
+    }
+    let change = KeyChange {
+        name: body.name,
+        is_active: body.is_active,
+        ip_allowlist: body.ip_allowlist.as_deref().map(networks),
+        expires_at: body.expires_at,
+    };
+    let place = (query.organization_id.as_str(), key_id.as_str());
+    let mut tx = auth.ctx.db.begin().await?;
+    let changed = credential::change_key(&mut tx, &auth.credentials, &caller, place, change).await?;
+    tx.commit().await?;
+    Ok(Json(ApiKeyInfo::new(changed, now)))
+}
+
+/// How a key is to be replaced.
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
+struct RotateKeyIn {
+    /// How long the old one goes on, in seconds: at most seven days; left out, a day. A key with credits ends at once.
+    #[garde(range(min = 0, max = 604_800))]
+    #[schemars(example = &3600)]
+    grace_seconds: Option<u32>,
+}
+
+/// Replaces an API key; the old one goes on for a while. For administrators of the organization.
+#[operation(
+    "auth.rotate_api_key",
+    errors(
+        codes::FORBIDDEN,
+        code::API_KEY_NOT_FOUND,
+        code::CREDENTIAL_OVER,
+        code::TOO_MANY_CREDENTIALS
+    )
+)]
+async fn rotate(
+    caller: Caller,
+    State(auth): State<Auth>,
+    Path(key_id): Path<String>,
+    Query(query): Query<OrganizationQuery>,
+    body: Idempotency<RotateKeyIn>,
+) -> Result<Reply<ApiKeyCreated>> {
+    let (body, key) = body.into_parts();
+    let ctx = &auth.ctx;
+    let mut tx = ctx.db.begin().await?;
+    if let Some(answer) = http::replay(ctx, &mut tx, key.as_ref()).await? {
+        return Ok(answer.into());
+    }
+    let place = (query.organization_id.as_str(), key_id.as_str());
+    let grace = body.grace_seconds.map(|seconds| Duration::seconds(i64::from(seconds)));
+    let out = ApiKeyCreated::from(credential::rotate_key(&mut tx, &auth.credentials, &caller, place, grace).await?);
+    http::keep(ctx, &mut tx, key.as_ref(), 200, &out).await?;
+    tx.commit().await?;
+    Ok(Json(out).into())
+}
+
+/// The four limits; null: none.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RateLimitsOut {
+    /// Requests in a second.
+    requests_per_second: Option<u64>,
+    /// Requests in a minute.
+    requests_per_minute: Option<u64>,
+    /// Requests in a day, in UTC.
+    requests_per_day: Option<u64>,
+    /// Tokens in a day, in UTC.
+    tokens_per_day: Option<u64>,
+}
+
+impl RateLimitsOut {
+    fn of(limit: impl Fn(Field) -> Option<u64>) -> Self {
+        Self {
+            requests_per_second: limit(Field::RequestsPerSecond),
+            requests_per_minute: limit(Field::RequestsPerMinute),
+            requests_per_day: limit(Field::RequestsPerDay),
+            tokens_per_day: limit(Field::TokensPerDay),
+        }
+    }
+
+    fn set(limits: &RateLimits) -> Self {
+        Self::of(|field| limits.get(&field).copied().flatten())
+    }
+}
+
+/// The limits of a key.
+#[derive(Debug, Serialize, JsonSchema)]
+struct KeyLimits {
+    /// The limits.
+    rate_limits: RateLimitsOut,
+    /// `configured`, or `unset` if it has none of its own.
+    source: &'static str,
+}
+
+impl KeyLimits {
+    fn new(limits: &RateLimits) -> Json<Self> {
+        Json(Self {
+            rate_limits: RateLimitsOut::set(limits),
+            source: if limits.is_empty() { "unset" } else { "configured" },
+        })
+    }
+}
+
+/// The limits of an API key. For members of the organization.
+#[operation("auth.get_api_key_limits", errors(codes::FORBIDDEN, code::API_KEY_NOT_FOUND))]
+async fn get_limits(
+    caller: Caller,
+    State(auth): State<Auth>,
+    Path(key_id): Path<String>,
+    Query(query): Query<OrganizationQuery>,
+) -> Result<Json<KeyLimits>> {
+    let mut read = auth.ctx.db.read().await?;
+    let key = credential::key(&mut read, &caller, &query.organization_id, &key_id).await?;
+    Ok(KeyLimits::new(&key.rate_limits.0))
+}
+
+/// New limits of a key.
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[serde(transparent)]
+struct LimitsIn {
+    /// Limits by name. Null: no limit; left out: the organization's.
+    #[garde(skip)]
+    limits: RateLimits,
+}
+
+/// Replaces the limits of an API key. For administrators of the organization.
+///
+/// A limit that is null is none; one that is left out is the organization's; 0 refuses every request.
+#[operation("auth.set_api_key_limits", errors(codes::FORBIDDEN, code::API_KEY_NOT_FOUND))]
+async fn set_limits(
+    caller: Caller,
+    State(auth): State<Auth>,
+    Path(key_id): Path<String>,
+    Query(query): Query<OrganizationQuery>,
+    Json(body): Json<LimitsIn>,
+) -> Result<Json<KeyLimits>> {
+    let place = (query.organization_id.as_str(), key_id.as_str());
+    let mut tx = auth.ctx.db.begin().await?;
+    let limits = credential::set_limits(&mut tx, &auth.credentials, &caller, place, body.limits).await?;
+    tx.commit().await?;
+    Ok(KeyLimits::new(&limits))
+}
+
+/// A key to verify.
+#[derive(Deserialize, Validate, JsonSchema)]
+struct VerifyIn {
+    /// The key. At most a kilobyte is looked at; what is longer is no key.
+    #[garde(skip)]
+    api_key: String,
+    /// The project it is used for; a key for one project counts there alone.
+    #[garde(length(chars, max = 255))]
+    project_id: Option<String>,
+    /// Where its user is; a key with an allow-list counts from there alone.
+    #[garde(length(chars, max = 64))]
+    #[schemars(example = &"192.0.2.1")]
+    ip_address: Option<String>,
+    /// As how many requests this counts.
+    #[garde(range(min = 1, max = 1_000_000))]
+    #[serde(default = "one")]
+    cost: u32,
+    /// How many tokens are counted with it, against tokens_per_day.
+    #[garde(range(min = 0, max = 1_000_000_000))]
+    #[serde(default)]
+    tokens: u64,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// What a key proves.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+struct ApiKeyVerification {
+    /// Whether it counts.
+    valid: bool,
+    /// Its id.
+    key_id: Option<String>,
+    /// The organization it acts in, and in no other.
+    organization_id: Option<String>,
+    /// What it is called.
+    name: Option<String>,
+    /// What it may do; empty together with `scopes`: everything in its organization.
+    permissions: Vec<String>,
+    /// The one project it is for.
+    project_id: Option<String>,
+    /// Who it belongs to.
+    owner_type: Option<OwnerType>,
+    /// The service account.
+    service_account_id: Option<String>,
+    /// The person a token acts for.
+    user_id: Option<String>,
+    /// Scopes; of a token those that its person's role carries.
+    scopes: Vec<String>,
+    /// When it ends; null: never.
+    #[serde(with = "clock::rfc3339::option")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    expires_at: Option<DateTime<Utc>>,
+    /// Addresses and networks it may be used from.
+    ip_allowlist: Vec<String>,
+    /// Its own limits.
+    rate_limits: RateLimits,
+    /// Always null.
+    spend_limit: Option<f64>,
+    /// The limits in force, its own or its organization's.
+    effective_rate_limits: BTreeMap<Field, u64>,
+    /// Of the limit that has least left: its name, how much there is, how much is used and left, in how many seconds it is
+    /// counted anew.
+    rate_limit: Option<RateLimitState>,
+    /// Why it does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// A limit and what is left of it.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RateLimitState {
+    /// What is limited.
+    field: &'static str,
+    /// How much.
+    limit: u64,
+    /// How much of it is used, this request included.
+    used: u64,
+    /// How much is left.
+    remaining: u64,
+    /// In how many seconds it is counted anew.
+    reset_after: u64,
+}
+
+impl ApiKeyVerification {
+    fn refused(error: String) -> Self {
+        Self {
+            error: Some(error),
+            ..Self::default()
+        }
+    }
+
+    fn of(known: &Known, rate_limit: Option<RateLimitState>) -> Self {
+        let key = &known.credential;
+        let is_token = key.kind == Kind::Token;
+        let scopes = match &known.caller.grant {
+            Some(polity_kernel::caller::Grant::Only(scopes)) if is_token => scopes.iter().cloned().collect(),
+            _ => key.scopes.0.clone(),
+        };
+        let effective = known.limits.iter().filter_map(|limit| Some((limit.of?, limit.most)));
+        Self {
+            valid: true,
+            key_id: Some(key.id.clone()),
+            organization_id: Some(key.organization_id.clone()),
+            name: Some(key.name.clone()),
+            permissions: key.permissions.0.clone(),
+            project_id: key.project_id.clone(),
+            owner_type: Some(owner(key.kind)),
+            service_account_id: key.subject_id.clone().filter(|_| key.kind == Kind::Service),
+            user_id: key.subject_id.clone().filter(|_| is_token),
+            scopes,
+            expires_at: key.expires_at,
+            ip_allowlist: texts(&key.ip_allowlist.0),
+            rate_limits: key.rate_limits.0.clone(),
+            spend_limit: None,
+            effective_rate_limits: effective.collect(),
+            rate_limit,
+            error: None,
+        }
+    }
+}
+
+/// Verifies an API key for somebody else: a gateway, a service. The use counts against its limits.
+///
+/// 200 whether it counts or not: `valid` says so, `error` why not. 429 if it counts and a limit is reached. A key of a
+/// service account with the scope `auth.api_keys.verify` learns of its own organization's keys alone.
+#[operation("auth.verify_api_key", errors(codes::FORBIDDEN, codes::RATE_LIMITED))]
+async fn verify(
+    verifier: Verifier,
+    State(auth): State<Auth>,
+    Json(body): Json<VerifyIn>,
+) -> Result<Json<ApiKeyVerification>> {
+    let ip = match body.ip_address.as_deref().map(|text| text.trim().parse::<IpAddr>()) {
+        Some(Err(_)) => {
+            let text = "Input should be an IP address";
+            return Err(Problem::field(&["ip_address"], text, "value_error"));
+        }
+        Some(Ok(ip)) => Some(ip),
+        None => None,
+    };
+    let within = verifier
+        .organization_id
+        .as_deref()
+        .filter(|_| verifier.kind == CallerKind::ApiCredential);
+    let ask = Ask {
+        asked: Use {
+            project_id: body.project_id.as_deref(),
+            ip,
+        },
+        cost: body.cost,
+        tokens: body.tokens,
+        within,
+    };
+    let verification = match auth.credentials.verify(&body.api_key, ask).await? {
+        Verdict::Valid(known, tightest) => {
+            if let Some(ip) = ip {
+                auth.credentials.seen_at(&known, ip);
+            }
+            let state = tightest.and_then(|(at, usage)| {
+                let limit = known.limits.get(at)?;
+                Some(RateLimitState {
+                    field: limit.field,
+                    limit: usage.limit,
+                    used: usage.used,
+                    remaining: usage.remaining,
+                    reset_after: usage.reset_seconds(),
+                })
+            });
+            ApiKeyVerification::of(&known, state)
+        }
+        Verdict::Refused(refusal) => ApiKeyVerification::refused(refusal.to_string()),
+        Verdict::Limited(_, limited) => return Err(limited.into()),
+    };
+    Ok(Json(verification))
+}
+
+/// A limit, and what of it is used.
+#[derive(Debug, Serialize, JsonSchema)]
+struct UsageItem {
+    /// How much; null: no limit.
+    limit: Option<u64>,
+    /// How much of it is used in the present window.
+    used: u64,
+    /// How much is left; null: no limit.
+    remaining: Option<u64>,
+    /// Who set the limit.
+    source: Source,
+    /// How long the window is.
+    window_seconds: u64,
+    /// How much of it is used, in percent with two digits, at most 100; null without a limit, or if it is 0.
+    percentage: Option<f64>,
+}
+
+impl From<Item> for UsageItem {
+    fn from(item: Item) -> Self {
+        Self {
+            remaining: item.remaining(),
+            percentage: item
+                .share()
+                .and_then(|share| u32::try_from(share).ok())
+                .map(|share| f64::from(share) / 100.0),
+            limit: item.limit,
+            used: item.used,
+            source: item.source,
+            window_seconds: item.window_seconds,
+        }
+    }
+}
+
+/// The limits of an organization, and what of them is used.
+#[derive(Debug, Serialize, JsonSchema)]
+struct UsageVsLimitOut {
+    /// The organization.
+    organization_id: String,
+    /// Its limits.
+    rate_limits: RateLimitsOut,
+    /// What of them is used, by name.
+    usage: BTreeMap<Field, UsageItem>,
+    /// What is reached, or nearly.
+    warnings: Vec<String>,
+}
+
+/// The limits of an organization, and what of them its keys and tokens have used. For its members.
+#[operation("auth.usage_vs_limit", errors(codes::FORBIDDEN))]
+async fn usage_vs_limit(
+    caller: Caller,
+    State(auth): State<Auth>,
+    Query(query): Query<OrganizationQuery>,
+) -> Result<Json<UsageVsLimitOut>> {
+    let found = credential::usage_vs_limit(&auth.credentials, &caller, &query.organization_id).await?;
+    Ok(Json(UsageVsLimitOut {
+        organization_id: query.organization_id,
+        rate_limits: RateLimitsOut::set(&found.rate_limits),
+        usage: found
+            .usage
+            .into_iter()
+            .map(|(field, item)| (field, item.into()))
+            .collect(),
+        warnings: found.warnings,
+    }))
+}
+
+/// Which uses.
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
+struct UsageQuery {
+    /// The organization.
+    #[garde(length(chars, min = 1, max = 255))]
+    #[schemars(example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
+    organization_id: String,
+    /// By minute (kept two days), hour (ninety) or day.
+    #[garde(skip)]
+    granularity: Granularity,
+    /// From when; left out, a day before `to`.
+    #[garde(skip)]
+    from: Option<DateTime<Utc>>,
+    /// Until when; left out, now.
+    #[garde(skip)]
+    to: Option<DateTime<Utc>>,
+}
+
+/// Uses in a span of time.
+#[derive(Debug, Serialize, JsonSchema)]
+struct UsageSpan {
+    /// When it begins.
+    #[serde(with = "clock::rfc3339")]
+    #[schemars(with = "DateTime<Utc>")]
+    start: DateTime<Utc>,
+    /// Requests that were served.
+    requests: i64,
+    /// Tokens that were counted.
+    tokens: i64,
+    /// Requests that a limit refused.
+    refused: i64,
+}
+
+/// Uses by span.
+#[derive(Debug, Serialize, JsonSchema)]
+struct UsageSpans {
+    /// The spans that have any, oldest first, at most 1500.
+    items: Vec<UsageSpan>,
+}
+
+/// The uses of an API key by span of time; `all` in place of the key is the whole organization. For its members.
+#[operation("auth.api_key_usage", errors(codes::FORBIDDEN))]
+async fn usage(
+    caller: Caller,
+    State(auth): State<Auth>,
+    Path(key_id): Path<String>,
+    Query(query): Query<UsageQuery>,
+) -> Result<Json<UsageSpans>> {
+    let to = query.to.unwrap_or_else(|| auth.ctx.clock.now());
+    let from = query.from.unwrap_or(to - Duration::days(1));
+    let key = Some(key_id.as_str()).filter(|id| *id != "all");
+    let granularity = query.granularity;
+    let found = credential::spans(
+        &auth.credentials,
+        &caller,
+        &query.organization_id,
+        key,
+        granularity,
+        (from, to),
+    )
+    .await?;
+    let items = found
+        .into_iter()
+        .map(|span| UsageSpan {
+            start: DateTime::from_timestamp(span.start, 0).unwrap_or_default(),
+            requests: span.requests,
+            tokens: span.tokens,
+            refused: span.refused,
+        })
+        .collect();
+    Ok(Json(UsageSpans { items }))
+}
+
+pub(super) fn add(routes: Routes<Auth>) -> Routes<Auth> {
+    routes
+        .post("/api/v1/auth/api-keys", create())
+        .get("/api/v1/auth/api-keys/{id}", list())
+        .patch("/api/v1/auth/api-keys/{id}", update())
+        .delete("/api/v1/auth/api-keys/{id}", revoke())
+        .post("/api/v1/auth/api-keys/{id}/rotate", rotate())
+        .get("/api/v1/auth/api-keys/{id}/usage", usage())
+        .get("/api/v1/auth/api-keys/{id}/rate-limits", get_limits())
+        .put("/api/v1/auth/api-keys/{id}/rate-limits", set_limits())
+        .post("/api/v1/auth/verify-api-key", verify())
+        .get("/api/v1/auth/rate-limits/usage-vs-limit", usage_vs_limit())
+}

@@ -1,0 +1,44 @@
+//! What credentials hear: whoever owns them may go.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use polity_kernel::{
+    db::Tx,
+    event::{Consumer, Event, HandleError, Handler},
+};
+use polity_ports::{
+    Said,
+    account::{UserDeleted, UserErased, UserStatusChanged},
+};
+
+use super::{Credentials, service};
+use crate::read;
+
+/// Ends credentials with their owners.
+struct FollowOwners(Credentials);
+
+#[async_trait]
+impl Handler for FollowOwners {
+    async fn handle(&self, tx: &mut Tx, event: &Event) -> Result<(), HandleError> {
+        let credentials = &self.0;
+        let done = match event.r#type.as_str() {
+            UserStatusChanged::TYPE => {
+                service::person_changed(tx, credentials, &read::<UserStatusChanged>(event)?.user_id).await
+            }
+            UserDeleted::TYPE => service::revoke_of_person(tx, credentials, &read::<UserDeleted>(event)?.user_id).await,
+            UserErased::TYPE => service::forget_person(tx, &read::<UserErased>(event)?.user_id).await,
+            _ => Ok(()),
+        };
+        done.map_err(|error| HandleError::Retry(error.to_string()))
+    }
+}
+
+/// The consumers of this service.
+pub(super) fn consumers(credentials: &Credentials) -> Vec<Consumer> {
+    vec![Consumer {
+        name: "credential.follow_owners",
+        types: &[UserStatusChanged::TYPE, UserDeleted::TYPE, UserErased::TYPE],
+        handler: Arc::new(FollowOwners(credentials.clone())),
+    }]
+}
