@@ -193,10 +193,61 @@ def peers(seconds, _):
     return LOAD, rows
 
 
+def credentials(seconds, _):
+    """API keys: verified for a gateway, and used as a credential; no row is written for a call. The peer is better-auth's plugin
+    for API keys (npm, one Node process, PostgreSQL), without limits like ours."""
+    rows = []
+    with folder() as place, polity(place) as server:
+        verify, direct, limited = key_calls(server)
+        for what in (verify, direct, limited):
+            wrk(server.url, 64, 1, **what)
+        got = wrk(server.url, 64, seconds, **verify)
+        rows.append(row("`verify-api-key`, 64 connections, SQLite", got, ">= 25,000/s, p99 < 5 ms"))
+        rows.append(row("the same, with limits by the minute and the day", wrk(server.url, 64, seconds, **limited)))
+        rows.append(row("a route with the key as its credential", wrk(server.url, 64, seconds, **direct)))
+        memory = server.resident_mb()
+    peer = ROOT / "benches/peers/better-auth"
+    if not (peer / "node_modules/@better-auth/api-key").is_dir():
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=peer, check=True)
+    with folder() as place, postgres(place) as url:
+        subprocess.run(["psql", "-q", url, "-c", "create database peer"], check=True)
+        port = free_port()
+        env = {"PORT": str(port), "DATABASE_URL": url.replace("/postgres", "/peer"), "NODE_ENV": "production"}
+        with Server(["node", "server.mjs"], port, env, cwd=peer) as server:
+            body = {"email": "ada@example.com", "password": "correct horse battery", "name": "Ada"}
+            token = call("POST", f"{server.url}/api/auth/sign-up/email", body, {"Origin": server.url})["token"]
+            headers = {"Authorization": f"Bearer {token}", "Origin": server.url}
+            key = call("POST", f"{server.url}/api/auth/api-key/create", {"name": "bench"}, headers)["key"]
+            check = {"path": "/verify", "headers": {"X-API-Key": key}}
+            wrk(server.url, 64, 1, **check)
+            theirs = wrk(server.url, 64, seconds, **check)
+        with polity(place, url) as server:
+            verify, _, _ = key_calls(server)
+            wrk(server.url, 64, 1, **verify)
+            ours = wrk(server.url, 64, seconds, **verify)
+    rows.append(row("`verify-api-key`, PostgreSQL", ours, "", f"{ours['rate'] / theirs['rate']:.1f} times the peer"))
+    rows.append(row("better-auth `verifyApiKey`, PostgreSQL", theirs))
+    rows.append(["ratio of SQLite to the peer", f"{got['rate'] / theirs['rate']:.1f}", "", "", "", ""])
+    rows.append(["resident memory after it", f"{memory:.0f} MB", "", "", "", ""])
+    return LOAD, rows
+
+
+def key_calls(server):
+    """Verifying a key for a gateway, using one, and verifying one with limits that are not reached."""
+    ada = person(server)
+    create = lambda more: call("POST", f"{server.url}/api/v1/auth/api-keys", {"organization_id": ada["user_id"], "name": "bench", **more}, bearer(ada["access_token"]))["api_key"]
+    verify = lambda key: {"method": "POST", "path": "/api/v1/auth/verify-api-key", "headers": SERVICE, "body": f'{{"api_key":"{key}"}}'}
+    plain = create({})
+    limited = create({"rate_limits": {"requests_per_minute": 1_000_000_000, "requests_per_day": 1_000_000_000_000}})
+    direct = {"path": "/api/v1/integration/tokens/scopes", "headers": {"X-API-Key": plain}}
+    return verify(plain), direct, verify(limited)
+
+
 GROUPS = {
     "creates": ("Durable creates (SQLite)", creates),
     "reads": ("Reads (SQLite)", reads),
     "sessions": ("Sign-in and refresh (SQLite)", sessions),
+    "credentials": ("API keys", credentials),
     "starts": ("Start", starts),
     "sizes": ("Size of the table (SQLite)", sizes),
     "peers": ("Beside better-auth (PostgreSQL)", peers),

@@ -4,6 +4,9 @@
 mod account;
 #[cfg(test)]
 mod auth;
+#[cfg(test)]
 mod credential;
 #[cfg(test)]
 mod house;
+#[cfg(test)]
+mod organization;

@@ -8,6 +8,7 @@
 pub mod account;
 pub mod auth;
 pub mod credential;
+pub mod organization;
 mod post;
 
 use polity_kernel::event::{Event, HandleError};

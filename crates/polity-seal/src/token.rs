@@ -83,6 +83,9 @@ pub struct Parsed<'a> {
 pub struct TokenText;
 
 impl TokenText {
+    /// No token is longer, in bytes.
+    pub const LONGEST: usize = MAX;
+
     /// A new token of this kind.
     pub fn generate(kind: TokenKind<'_>) -> Secret {
         Self::from_bytes(kind, Zeroizing::new(random_bytes()))
@@ -104,6 +107,17 @@ impl TokenText {
     /// Whether a text means to be a token: it begins like one.
     pub fn is_one(text: &str) -> bool {
         text.starts_with(PREFIX)
+    }
+
+    /// The tokens in a text, such as what a scanner for secrets found, wherever they stand. What only looks like one is left
+    /// out: the checksum tells.
+    pub fn find(text: &str) -> impl Iterator<Item = &str> {
+        text.match_indices(PREFIX).filter_map(|(at, _)| {
+            let rest = text.get(at + PREFIX.len()..)?;
+            let kind = rest.find('_').filter(|length| *length <= KIND_MAX)?;
+            let end = at + PREFIX.len() + kind + 1 + BODY + CHECK;
+            text.get(at..end).filter(|found| Self::parse(found).is_ok())
+        })
     }
 
     /// Reads a presented token: its length, prefix, kind, characters and checksum, in this order and without any I/O.
@@ -232,7 +246,26 @@ mod tests {
         assert_eq!(TokenText::parse(""), Err(TokenError::Length));
     }
 
+    #[test]
+    fn tokens_are_found_wherever_they_stand() {
+        let (one, two) = (token([1; 32]), token([2; 32]));
+        let text = format!(
+            "key=\"{}\",pol_pol_{}pol_user_x {}",
+            one.expose(),
+            two.expose(),
+            &one.expose()[1..]
+        );
+        assert_eq!(TokenText::find(&text).collect::<Vec<_>>(), [one.expose(), two.expose()]);
+    }
+
     proptest! {
+        #[test]
+        fn what_surrounds_a_token_does_not_hide_it(bytes: [u8; 32], before in "\\PC{0,30}", after in "\\PC{0,30}") {
+            let good = token(bytes);
+            let text = format!("{before}{}{after}", good.expose());
+            prop_assert!(TokenText::find(&text).any(|found| found == good.expose()));
+        }
+
         #[test]
         fn every_value_reads_back(bytes: [u8; 32], kind in "[a-z]{2,8}") {
             let kind = TokenKind::new(&kind).unwrap();

@@ -5,7 +5,7 @@ mod socket;
 
 use std::path::{Path, PathBuf};
 
-use polity_identity::auth;
+use polity_identity::{auth, credential};
 use polity_kernel::{Secret, db::Dialect};
 use polity_seal::{KeyId, KeyInfo};
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,11 @@ pub enum Request {
         consumer: String,
         /// The position after which it starts.
         after: i64,
+    },
+    /// Revokes the credentials with these texts, which leaked.
+    RevokeLeaked {
+        /// The texts.
+        texts: Vec<String>,
     },
     /// Writes a consistent copy of the database into a folder.
     Backup {
@@ -119,8 +124,18 @@ pub async fn execute(program: &Program, request: Request) -> Result<Reply, BootE
                 "{consumer} hears everything after position {after} again"
             )))
         }
+        Request::RevokeLeaked { texts } => revoke_leaked(program, &texts).await,
         Request::Backup { folder, with_keys } => backup(program, &folder, with_keys).await,
     }
+}
+
+async fn revoke_leaked(program: &Program, texts: &[String]) -> Result<Reply, BootError> {
+    let leaked = credential::revoke_leaked(&program.credentials, texts).await?;
+    let line = |id: &String| format!("{id} is revoked");
+    Ok(Reply {
+        lines: leaked.revoked.iter().map(line).collect(),
+        data: leaked.found.into(),
+    })
 }
 
 fn describe(info: &KeyInfo, uses: u64) -> String {

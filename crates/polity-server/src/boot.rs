@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::Router;
+use polity_identity::credential::{self, Credentials};
 use polity_kernel::{
     Ctx, Parts,
     cache::{self, Invalidations},
@@ -73,6 +74,7 @@ boot_error! {
     polity_kernel::outbound::Error: "check the settings under [outbound]";
     polity_kernel::observe::ObserveError: "check the settings under [log] and [traces]";
     polity_identity::auth::Error: "`polity doctor` looks closer";
+    credential::Error: "`polity doctor` looks closer";
     std::io::Error: "";
     String: "";
 }
@@ -92,6 +94,8 @@ pub struct Program {
     pub ctx: Ctx,
     /// Everything it answers.
     pub router: Router,
+    /// What judges credentials of programs.
+    pub credentials: Credentials,
     mounted: Vec<Mounted>,
     keyring: PathBuf,
     lock: Option<folder::Lock>,
@@ -149,11 +153,13 @@ impl Program {
             db,
             secrets,
         });
-        let mounted = services::mount(&ctx, &ctx.core.services).await?;
+        let credentials = Credentials::open(&ctx)?;
+        let mounted = services::mount(&ctx, &credentials, &ctx.core.services).await?;
         let router = compose::compose(&ctx, &mounted)?;
         Ok(Self {
             ctx,
             router,
+            credentials,
             mounted,
             keyring,
             lock,

@@ -2,6 +2,7 @@
 
 mod ask;
 mod backup;
+mod credentials;
 mod keys;
 mod serve;
 
@@ -42,6 +43,9 @@ enum Command {
     /// Master keys.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Credentials of programs.
+    #[command(subcommand)]
+    Credentials(credentials::Credentials),
     /// Events.
     #[command(subcommand)]
     Events(ask::Events),
@@ -134,6 +138,7 @@ async fn run(cli: Cli) -> Result<ExitCode, BootError> {
             keys::create(&file, if_missing, &Clock::system())?;
         }
         Some(Command::Keys(command)) => ask::print(config, command.request()).await?,
+        Some(Command::Credentials(command)) => credentials::run(config, command).await?,
         Some(Command::Events(command)) => ask::events(config, command).await?,
         Some(Command::Doctor) => return Ok(doctor::run(&config).await),
         Some(Command::Backup { folder, with_keys }) => {

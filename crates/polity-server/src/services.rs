@@ -4,6 +4,7 @@ use aide::openapi::OpenApi;
 use polity_identity::{
     account, auth,
     credential::{self, Credentials},
+    organization::{self, Organizations},
 };
 use polity_kernel::{
     Ctx,
@@ -26,7 +27,12 @@ use polity_kernel::{
 use crate::{BootError, settings::KeySettings};
 
 /// Every service, in the order in which they are documented.
-pub const SERVICES: &[&Service] = &[&auth::SERVICE, &account::SERVICE, &credential::SERVICE];
+pub const SERVICES: &[&Service] = &[
+    &auth::SERVICE,
+    &account::SERVICE,
+    &organization::SERVICE,
+    &credential::SERVICE,
+];
 
 /// Every section of the settings: the kernel's parts, then the services'.
 #[must_use]
@@ -59,7 +65,7 @@ pub fn describe() -> Result<(OpenApi, Vec<Described>), String> {
 }
 
 /// Every service with its state; `wanted` narrows it down by name, empty means all.
-pub(crate) async fn mount(ctx: &Ctx, wanted: &[String]) -> Result<Vec<Mounted>, BootError> {
+pub(crate) async fn mount(ctx: &Ctx, credentials: &Credentials, wanted: &[String]) -> Result<Vec<Mounted>, BootError> {
     for name in wanted {
         if !SERVICES.iter().any(|service| service.name == name) {
             let known: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
@@ -70,11 +76,11 @@ pub(crate) async fn mount(ctx: &Ctx, wanted: &[String]) -> Result<Vec<Mounted>, 
         }
     }
     // Auth and credentials are opened even where they are not served: they are what turns tokens into callers.
-    let credentials = Credentials::open(ctx)?;
     let mut all = vec![
-        auth::mount(ctx, &credentials).await?,
+        auth::mount(ctx, credentials).await?,
         account::mount(ctx)?,
-        credential::mount(&credentials),
+        organization::mount(&Organizations::open(ctx, credentials)?),
+        credential::mount(credentials),
     ];
     all.retain(|mounted| wanted.is_empty() || wanted.iter().any(|name| name == mounted.service.name));
     Ok(all)

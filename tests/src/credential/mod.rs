@@ -33,8 +33,15 @@ async fn key(app: &App, person: &Person, more: Value) -> (String, String) {
     (made.text_at("/api_key").to_owned(), made.text_at("/key_id").to_owned())
 }
 
+/// The text and the id of a new key of an organization.
+pub(crate) async fn key_in(app: &App, person: &Person, organization: &str, more: Value) -> (String, String) {
+    let mut more = more;
+    more["organization_id"] = organization.into();
+    key(app, person, more).await
+}
+
 /// What a service learns of a key.
-async fn verify(app: &App, text: &str, more: Value) -> Answer {
+pub(crate) async fn verify(app: &App, text: &str, more: Value) -> Answer {
     let mut body = json!({ "api_key": text });
     for (name, value) in more.as_object().cloned().unwrap_or_default() {
         body[name] = value;
@@ -63,7 +70,7 @@ async fn token(app: &App, person: &Person, more: Value) -> (String, String) {
 }
 
 /// What a token learns of itself.
-async fn own(app: &App, text: &str) -> Answer {
+pub(crate) async fn own(app: &App, text: &str) -> Answer {
     app.get("/api/v1/integration/tokens/self").bearer(text).send().await
 }
 

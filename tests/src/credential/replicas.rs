@@ -103,8 +103,8 @@ async fn without_redis_the_processes_share_a_limit_and_none_gives_more_than_its_
     let calls = (0..600).map(|n| verify(&apps[n % 3], &text, json!({})));
     let answers = futures::future::join_all(calls).await;
     let passed = answers.iter().filter(|answer| answer.status == 200).count();
-    // A third of 100, rounded up, three times.
-    assert_eq!(passed, 102);
+    // A third of 100, rounded up, three times; less by what a process heard of the others' when it first met the key.
+    assert!((90..=102).contains(&passed), "{passed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

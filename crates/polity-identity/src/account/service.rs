@@ -12,7 +12,7 @@ use polity_kernel::{
 };
 use polity_ports::{Said, account::UserCreated};
 
-pub(super) use directory::{Listed, Part, by_email, list, search, stats};
+pub(super) use directory::{Listed, by_email, list, search, stats};
 pub(super) use lifecycle::{cancel_erasure, delete, erase_due, export, schedule_erasure, seen};
 pub(super) use moderation::{Actor, add_note, detail, history, set_active, set_moderation};
 pub use moderation::{RoleActor, assign_roles};

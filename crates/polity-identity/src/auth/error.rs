@@ -7,7 +7,7 @@ use polity_kernel::{
     password::PasswordError,
 };
 
-use crate::{account, credential};
+use crate::{account, credential, organization};
 
 /// The codes of this service.
 pub(super) mod code {
@@ -114,6 +114,15 @@ impl From<PasswordError> for Error {
         match error {
             PasswordError::Overloaded => Self::Overloaded,
             PasswordError::Length => Self::PasswordLength,
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<organization::Error> for Error {
+    fn from(error: organization::Error) -> Self {
+        match error {
+            organization::Error::Db(error) => Self::Db(error),
             other => Self::Internal(other.to_string()),
         }
     }

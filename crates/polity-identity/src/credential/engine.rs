@@ -227,6 +227,9 @@ impl Credentials {
     /// What follows from a row: what the credential may do today, and its limits.
     async fn load(&self, read: &mut Conn, credential: Credential) -> Result<Option<Known>, Error> {
         let terms = tenancy::terms(read, &credential.organization_id).await?;
+        let Some(terms) = terms.filter(|terms| terms.is_active) else {
+            return Ok(None);
+        };
         let mut grant = credential.grant();
         let limits = if credential.kind == Kind::Token {
             let Some(held) = self.held(read, &credential).await? else {
@@ -263,7 +266,7 @@ impl Credentials {
         }
         let role = tenancy::role(read, &credential.organization_id, person).await?;
         Ok(role.map(|role| {
-            let scopes = credential.scopes.0.iter().filter(|scope| role.carries(scope));
+            let scopes = credential.scopes.0.iter().filter(|scope| tenancy::carries(role, scope));
             Grant::only(scopes.cloned())
         }))
     }

@@ -7,6 +7,7 @@ use polity_kernel::{
 };
 
 use super::engine::Limited;
+use crate::organization;
 
 /// The codes of this service.
 pub(crate) mod code {
@@ -18,6 +19,9 @@ pub(crate) mod code {
     pub(crate) const NO_SUCH_API_KEY: ErrorCode = ErrorCode::new("NO_SUCH_API_KEY", 400, "API key not found");
     /// There is no such token of the caller's in the workspace.
     pub(crate) const TOKEN_NOT_FOUND: ErrorCode = ErrorCode::new("TOKEN_NOT_FOUND", 404, "Token not found");
+    /// There is no such organization.
+    pub(crate) const ORGANIZATION_NOT_FOUND: ErrorCode =
+        ErrorCode::new("ORGANIZATION_NOT_FOUND", 404, "Organization not found");
     /// The caller is no member of the workspace, or there is none.
     pub(crate) const WORKSPACE_NOT_FOUND: ErrorCode = ErrorCode::new("WORKSPACE_NOT_FOUND", 404, "Workspace not found");
     /// What was revoked, or has ended, stays so.
@@ -45,6 +49,9 @@ pub enum Error {
     /// No member, or no workspace: not told apart.
     #[error("Workspace not found")]
     WorkspaceNotFound,
+    /// There is no such organization.
+    #[error("Organization not found")]
+    OrganizationNotFound,
     /// The caller may not do this, and why.
     #[error("{0}")]
     Forbidden(&'static str),
@@ -77,6 +84,15 @@ impl From<ConfigError> for Error {
     }
 }
 
+impl From<organization::Error> for Error {
+    fn from(error: organization::Error) -> Self {
+        match error {
+            organization::Error::Db(error) => Self::Db(error),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let text = error.to_string();
@@ -84,6 +100,7 @@ impl From<Error> for Problem {
             Error::KeyNotFound => Self::new(code::API_KEY_NOT_FOUND, text),
             Error::TokenNotFound => Self::new(code::TOKEN_NOT_FOUND, text),
             Error::WorkspaceNotFound => Self::new(code::WORKSPACE_NOT_FOUND, text),
+            Error::OrganizationNotFound => Self::new(code::ORGANIZATION_NOT_FOUND, text),
             Error::Forbidden(_) => Self::new(codes::FORBIDDEN, text),
             Error::Field(path, _) => Self::field(&path.split('.').collect::<Vec<_>>(), text, "value_error"),
             Error::Over => Self::new(code::CREDENTIAL_OVER, text),

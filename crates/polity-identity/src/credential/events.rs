@@ -10,6 +10,7 @@ use polity_kernel::{
 use polity_ports::{
     Said,
     account::{UserDeleted, UserErased, UserStatusChanged},
+    organization::{MemberRemoved, OrganizationDeleted},
 };
 
 use super::{Credentials, service};
@@ -28,6 +29,14 @@ impl Handler for FollowOwners {
             }
             UserDeleted::TYPE => service::revoke_of_person(tx, credentials, &read::<UserDeleted>(event)?.user_id).await,
             UserErased::TYPE => service::forget_person(tx, &read::<UserErased>(event)?.user_id).await,
+            OrganizationDeleted::TYPE => {
+                let said: OrganizationDeleted = read(event)?;
+                service::revoke_of_organization(tx, credentials, &said.organization_id, None).await
+            }
+            MemberRemoved::TYPE => {
+                let said: MemberRemoved = read(event)?;
+                service::revoke_of_member(tx, credentials, &said.organization_id, &said.user_id).await
+            }
             _ => Ok(()),
         };
         done.map_err(|error| HandleError::Retry(error.to_string()))
@@ -38,7 +47,13 @@ impl Handler for FollowOwners {
 pub(super) fn consumers(credentials: &Credentials) -> Vec<Consumer> {
     vec![Consumer {
         name: "credential.follow_owners",
-        types: &[UserStatusChanged::TYPE, UserDeleted::TYPE, UserErased::TYPE],
+        types: &[
+            UserStatusChanged::TYPE,
+            UserDeleted::TYPE,
+            UserErased::TYPE,
+            OrganizationDeleted::TYPE,
+            MemberRemoved::TYPE,
+        ],
         handler: Arc::new(FollowOwners(credentials.clone())),
     }]
 }

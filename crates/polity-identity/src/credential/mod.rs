@@ -10,7 +10,7 @@
 //! everything, and only in its organization; nothing in a key makes an administrator.
 //!
 //! Tables: `credential`, `api_scope`, `credential_usage`, `usage_log`, `usage_threshold`.
-//! Publishes: `auth_service.apikey.*`, `integration_service.api_token.*`. Hears account's `user.*`.
+//! Publishes: `auth_service.apikey.*`, `integration_service.api_token.*`. Hears account's `user.*`, and of organizations that are gone and members who left.
 //! Jobs: `credential.clean_up`, `credential.tell_expiring`. Uses are counted in memory and written every half second.
 //! Deliberately absent: spending limits (there is no billing), and a project service that could say who may use a project.
 
@@ -52,8 +52,9 @@ mod face {
         limits::{Field, RateLimits, Source},
         model::{Credential, Interval, Kind, Use, network},
         service::{
-            Granularity, Issued, Item, KeyChange, NewCredential, NewKey, change_key, create_key, end, find_device,
-            issue, key, keys, may_change, revoke_key, rotate_key, set_limits, spans, usage_vs_limit,
+            Granularity, Issued, Item, KeyChange, NewCredential, NewKey, calls, calls_today, change_key, create_key,
+            end, find_device, issue, key, keys, may_change, organization_changed, revoke_key, rotate_key, set_limits,
+            spans, usage_vs_limit,
         },
     };
 }

@@ -4,36 +4,17 @@
 
 use polity_kernel::db::Conn;
 
-use super::{Error, limits::RateLimits, settings::Tier};
+use super::{
+    Error,
+    limits::{Field, RateLimits},
+    settings::Tier,
+};
+use crate::organization::{self, Plan, Role, Status};
 
-/// What somebody is in an organization, most first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Role {
-    Viewer,
-    Member,
-    Admin,
-    Owner,
-}
-
-impl Role {
-    pub(crate) fn is_admin(self) -> bool {
-        self >= Self::Admin
-    }
-
-    /// The verbs of the scopes that somebody in this role may give to a token.
-    pub(super) fn verbs(self) -> &'static [&'static str] {
-        match self {
-            Self::Viewer => &["read"],
-            Self::Member => &["read", "write"],
-            Self::Admin | Self::Owner => &["read", "write", "delete", "admin"],
-        }
-    }
-
-    /// Whether a scope may rest on this role. `*` is for administrators.
-    pub(super) fn carries(self, scope: &str) -> bool {
-        let verb = scope.split_once(':').map_or("*", |(verb, _)| verb);
-        self.is_admin() || self.verbs().contains(&verb)
-    }
+/// Whether a scope may rest on a role: viewers and guests read, members write besides, administrators do everything.
+pub(super) fn carries(role: Role, scope: &str) -> bool {
+    let verb = scope.split_once(':').map(|(verb, _)| verb);
+    role.is_admin() || verb == Some("read") || (role == Role::Member && verb == Some("write"))
 }
 
 /// On which terms an organization is.
@@ -44,18 +25,65 @@ pub(crate) struct Terms {
     pub rate_limits: Option<RateLimits>,
     /// Whether tokens that never end may be made in it.
     pub allows_endless: bool,
+    /// Whether anything in it may be used.
+    pub is_active: bool,
 }
 
 /// What a person is in an organization; `None` for a stranger, and for an organization that is not there.
-pub(crate) async fn role(_: &mut Conn, organization_id: &str, user_id: &str) -> Result<Option<Role>, Error> {
-    Ok((organization_id == user_id).then_some(Role::Owner))
+pub(crate) async fn role(conn: &mut Conn, organization_id: &str, user_id: &str) -> Result<Option<Role>, Error> {
+    if organization_id == user_id {
+        return Ok(Some(Role::Owner));
+    }
+    Ok(organization::role(conn, organization_id, user_id).await?)
 }
 
-/// The terms of an organization; those of a personal one, if it is none.
-pub(crate) async fn terms(_: &mut Conn, _: &str) -> Result<Terms, Error> {
-    Ok(Terms {
-        tier: Tier::Free,
-        rate_limits: None,
-        allows_endless: false,
-    })
+/// The terms of an organization; `None` if it is gone. One that never was is somebody's personal one.
+pub(crate) async fn terms(conn: &mut Conn, organization_id: &str) -> Result<Option<Terms>, Error> {
+    let Some(found) = organization::terms(conn, organization_id).await? else {
+        let personal = Terms {
+            tier: Tier::Free,
+            rate_limits: None,
+            allows_endless: false,
+            is_active: true,
+        };
+        return Ok((!organization_id.starts_with("org_")).then_some(personal));
+    };
+    let limits = found.rate_limits.map(|limits| {
+        let named = |field: Field| Some((field, *limits.get(field.as_str())?));
+        Field::ALL.into_iter().filter_map(named).collect()
+    });
+    Ok(Some(Terms {
+        tier: match found.plan {
+            Plan::Free | Plan::Starter => Tier::Free,
+            Plan::Professional => Tier::Pro,
+            Plan::Enterprise => Tier::Enterprise,
+        },
+        rate_limits: limits,
+        allows_endless: found.allows_endless_tokens,
+        is_active: found.status == Status::Active,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_carry_verbs() {
+        let verbs = [
+            "read:tasks",
+            "write:tasks",
+            "delete:tasks",
+            "admin:tasks",
+            "read:*",
+            "write:*",
+            "*",
+            "other",
+        ];
+        let carried = |role| verbs.into_iter().filter(|scope| carries(role, scope)).count();
+        assert_eq!(
+            [Role::Guest, Role::Viewer, Role::Member, Role::Admin, Role::Owner].map(carried),
+            [2, 2, 4, 8, 8]
+        );
+    }
 }

@@ -12,6 +12,29 @@ pub struct Cursor {
     pub id: String,
 }
 
+/// Which part of a list is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// What follows so many rows; then somebody counts all of them.
+    From(i64),
+    /// What follows a place, or the beginning; then nobody counts, and it takes no longer however long the list is.
+    After(Option<Cursor>),
+}
+
+impl Part {
+    /// The part a request asks for: by cursor, which may be empty at the beginning, or else from `offset` on.
+    ///
+    /// # Errors
+    /// If the cursor is none of ours.
+    pub fn asked(cursor: Option<&str>, offset: i64) -> Result<Self, CursorError> {
+        Ok(match cursor {
+            None => Self::From(offset),
+            Some("") => Self::After(None),
+            Some(text) => Self::After(Some(Cursor::decode(text)?)),
+        })
+    }
+}
+
 /// The text is not a cursor that this program gave out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor of this list; leave it out to start from the beginning")]

@@ -311,6 +311,12 @@ impl From<crate::db::Error> for Problem {
     }
 }
 
+impl From<crate::db::CursorError> for Problem {
+    fn from(error: crate::db::CursorError) -> Self {
+        Self::new(codes::BAD_REQUEST, error.to_string())
+    }
+}
+
 impl From<polity_seal::SealError> for Problem {
     fn from(error: polity_seal::SealError) -> Self {
         Self::internal(&error)

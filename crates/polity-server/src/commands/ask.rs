@@ -47,13 +47,13 @@ pub(super) enum Events {
 }
 
 /// Someone to ask.
-enum Asked {
+pub(super) enum Asked {
     Server(std::path::PathBuf),
     Own(Box<Program>),
 }
 
 impl Asked {
-    async fn find(config: Config) -> Result<Self, BootError> {
+    pub(super) async fn find(config: Config) -> Result<Self, BootError> {
         let folder = config.core()?.data_dir;
         let database: DatabaseSettings = config.section("database")?;
         if database.url.is_none()
@@ -67,7 +67,7 @@ impl Asked {
         Ok(Self::Own(Box::new(Program::open(config, Options::default()).await?)))
     }
 
-    async fn ask(&self, request: Request) -> Result<Reply, BootError> {
+    pub(super) async fn ask(&self, request: Request) -> Result<Reply, BootError> {
         match self {
             Self::Server(folder) => admin::ask(folder, &request)
                 .await?
@@ -76,7 +76,7 @@ impl Asked {
         }
     }
 
-    async fn finish(self) {
+    pub(super) async fn finish(self) {
         if let Self::Own(program) = self {
             program.finish().await;
         }

@@ -5,8 +5,8 @@ use garde::Validate;
 use polity_kernel::{
     caller::{AdminOrService, Caller},
     clock,
-    db::Cursor,
-    http::{Json, Path, Problem, Query, Result, Routes, State, codes},
+    db::Part,
+    http::{Json, Path, Query, Result, Routes, State, codes},
     operation,
 };
 use schemars::JsonSchema;
@@ -55,16 +55,7 @@ fn fifty() -> i64 {
 impl ListQuery {
     /// The wanted part of the list.
     pub(super) async fn run(&self, state: &Accounts) -> Result<service::Listed> {
-        let part = match self.cursor.as_deref() {
-            None => service::Part::Page(self.page),
-            Some("") => service::Part::After(None),
-            Some(text) => {
-                let cursor = Cursor::decode(text);
-                service::Part::After(Some(
-                    cursor.map_err(|error| Problem::new(codes::BAD_REQUEST, error.to_string()))?,
-                ))
-            }
-        };
+        let part = Part::asked(self.cursor.as_deref(), (self.page - 1) * self.page_size)?;
         let mut read = state.ctx.db.read().await?;
         Ok(service::list(&mut read, self.is_active, self.search.as_deref(), part, self.page_size).await?)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use polity_kernel::{
     Ctx,
     caller::Caller,
-    db::{Conn, Cursor},
+    db::{Conn, Cursor, Part},
 };
 
 use crate::account::{
@@ -23,14 +23,6 @@ pub(in crate::account) struct Listed {
     pub next: Option<Cursor>,
 }
 
-/// Which part of a list.
-pub(in crate::account) enum Part {
-    /// The page of that number, from 1, with the count of all.
-    Page(i64),
-    /// What comes after the cursor, or at the beginning; as fast however long the list is.
-    After(Option<Cursor>),
-}
-
 /// Accounts, newest first, by page or after a cursor (BR-QRY-001 to 005).
 pub(in crate::account) async fn list(
     conn: &mut Conn,
@@ -42,17 +34,14 @@ pub(in crate::account) async fn list(
     let folded = search.map(fold).filter(|text| !text.is_empty());
     let wanted = Wanted { is_active, folded };
     let total_count = match part {
-        Part::Page(_) => Some(store::count(conn, &wanted).await?),
+        Part::From(_) => Some(store::count(conn, &wanted).await?),
         Part::After(_) => None,
     };
     // One more than asked for tells whether there is more.
     let limit = size + 1;
     let cut = match part {
         Part::After(cursor) => Cut::After { limit, cursor },
-        Part::Page(page) => Cut::Page {
-            limit,
-            offset: (page - 1).saturating_mul(size),
-        },
+        Part::From(offset) => Cut::Page { limit, offset },
     };
     let mut accounts = store::list(conn, &wanted, &cut).await?;
     let size = usize::try_from(size).unwrap_or(0);

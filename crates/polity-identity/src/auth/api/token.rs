@@ -22,6 +22,7 @@ use crate::{
         service::{self, Opening},
         tokens::Refused,
     },
+    organization,
 };
 
 /// A token to verify.
@@ -172,7 +173,30 @@ async fn user_info(_: Public, State(auth): State<Auth>, Json(body): Json<UserInf
         Ok(mut read) => account::claims(&mut read, &AccountId(claims.sub.clone())).await,
         Err(error) => Err(error.into()),
     };
-    Ok(Json(compose(claims, account)))
+    let mut info = compose(claims, account);
+    if let Some(id) = &info.organization_id
+        && let Some(member) = member(&auth, id, &info.user_id).await
+    {
+        info.roles.push(member.role.as_str().to_owned());
+        info.org_role = Some(member.role.as_str().to_owned());
+        let new = member
+            .permissions
+            .0
+            .iter()
+            .filter(|one| !info.permissions.contains(one));
+        let new: Vec<String> = new.cloned().collect();
+        info.permissions.extend(new);
+        info.organization_permissions = member.permissions.0;
+    }
+    Ok(Json(info))
+}
+
+/// What somebody is in the organization of their token. That nobody can tell now is an answer too: nothing.
+async fn member(auth: &Auth, organization_id: &str, user_id: &str) -> Option<organization::Membership> {
+    let mut read = auth.ctx.db.read().await.ok()?;
+    organization::membership(&mut read, organization_id, user_id)
+        .await
+        .ok()?
 }
 
 fn compose(claims: Claims, account: Result<Option<account::Account>, account::Error>) -> UserInfo {

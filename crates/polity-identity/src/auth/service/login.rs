@@ -18,6 +18,7 @@ use crate::{
         model::{Identity, Metadata, Scope},
         store,
     },
+    organization,
 };
 
 /// Which door somebody comes in by.
@@ -52,11 +53,7 @@ pub(in crate::auth) async fn login(
     if identity.password_hash.is_none() {
         return Err(Error::PasswordNotSet);
     }
-    if organization_id.is_some() {
-        // There are no organisations yet, so nobody is a member of one.
-        return Err(Error::NotAMember);
-    }
-    let opening = admit(&mut tx, door, &identity, client).await?;
+    let opening = admit(&mut tx, (door, organization_id), &identity, client).await?;
     if let Some(hash) = rehash {
         store::rehash_password(&mut tx, &identity.user_id, &hash).await?;
     }
@@ -68,17 +65,41 @@ pub(in crate::auth) async fn login(
 }
 
 /// The session that a door opens to somebody, if it does.
-async fn admit<'a>(tx: &mut Tx, door: Door, identity: &'a Identity, client: Client) -> Result<Opening<'a>, Error> {
+async fn admit<'a>(
+    tx: &mut Tx,
+    (door, wanted): (Door, Option<&str>),
+    identity: &'a Identity,
+    client: Client,
+) -> Result<Opening<'a>, Error> {
     let account = account::claims(tx, &AccountId(identity.user_id.clone())).await?;
     if !identity.is_active || account.as_ref().is_some_and(|account| !account.is_active) {
         return Err(Error::Disabled);
     }
     let roles = account.map(|account| account.admin_roles.0).unwrap_or_default();
     match door {
-        Door::User => Ok(user_opening(identity, "password", client)),
+        Door::User => {
+            let organization_id = organization_of(tx, &identity.user_id, wanted).await?;
+            Ok(Opening {
+                organization_id,
+                ..user_opening(identity, "password", client)
+            })
+        }
         Door::Admin if roles.is_empty() => Err(Error::NotAnAdmin),
         Door::Admin => Ok(admin_opening(identity, json!(roles), client)),
     }
+}
+
+/// The organization to sign in to: one of the person's own, or the one they chose to act in; none is none.
+async fn organization_of(tx: &mut Tx, user_id: &str, wanted: Option<&str>) -> Result<Option<String>, Error> {
+    let Some(wanted) = wanted else {
+        return Ok(organization::context(tx, user_id)
+            .await?
+            .map(|context| context.organization_id));
+    };
+    if organization::active(tx, wanted).await?.is_none() || organization::role(tx, wanted, user_id).await?.is_none() {
+        return Err(Error::NotAMember);
+    }
+    Ok(Some(wanted.to_owned()))
 }
 
 /// A new hash, if the stored one was made with weaker parameters.

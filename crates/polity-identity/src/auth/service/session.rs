@@ -22,6 +22,7 @@ use crate::{
         model::{Claims, Metadata, RefreshToken, Scope, Session},
         store,
     },
+    organization,
 };
 
 /// Where successors wait for their grace to end.
@@ -230,6 +231,13 @@ async fn still_welcome(tx: &mut Tx, session: &mut Session) -> Result<Option<Stri
     };
     if !account.is_active {
         return Ok(None);
+    }
+    if let Some(id) = session.organization_id.clone() {
+        // One that is gone, or was left, is not theirs to act in any more.
+        let is_ours = id.starts_with("org_");
+        if is_ours && organization::role(tx, &id, &session.user_id).await?.is_none() {
+            session.organization_id = None;
+        }
     }
     if session.scope == Scope::Admin {
         if account.admin_roles.0.is_empty() {

@@ -18,6 +18,7 @@ use crate::credential::{
     guard::Token,
     model::{Credential, Kind},
     service::{self, Issued, NewToken, TokenChange},
+    tenancy,
 };
 
 /// A token to make.
@@ -398,7 +399,7 @@ async fn own(token: Token, State(credentials): State<Credentials>) -> Result<Jso
     let workspace = service::workspace(&mut read, &token, None).await?;
     let mut found = service::token(&mut read, &workspace, &token.id).await?;
     if found.kind == Kind::Token {
-        found.scopes.0.retain(|scope| workspace.role.carries(scope));
+        found.scopes.0.retain(|scope| tenancy::carries(workspace.role, scope));
     }
     Ok(Json(TokenOut::new(found, credentials.ctx.clock.now())))
 }

@@ -5,7 +5,7 @@ use garde::Validate;
 use polity_kernel::{
     clock,
     db::Cursor,
-    http::{Json, Problem, Query, Result, Routes, State, codes},
+    http::{Json, Query, Result, Routes, State, codes},
     operation,
 };
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WorkspaceQuery;
 use crate::credential::{
-    Credentials,
+    Credentials, Error,
     error::code,
     guard::{Token, WorkspaceViewer},
     limits,
@@ -147,7 +147,7 @@ async fn usage_logs(
     drop(read);
     let after = match query.cursor.as_deref().filter(|text| !text.is_empty()) {
         Some(text) => {
-            let cursor = Cursor::decode(text).map_err(|error| Problem::new(codes::BAD_REQUEST, error.to_string()))?;
+            let cursor = Cursor::decode(text)?;
             Some((cursor.at.timestamp(), cursor.id))
         }
         None => None,
@@ -258,7 +258,8 @@ struct RateLimitOut {
 async fn rate_limit(token: Token, State(credentials): State<Credentials>) -> Result<Json<RateLimitOut>> {
     let workspace_id = token.organization_id.as_deref().unwrap_or_default();
     let mut read = credentials.ctx.db.read().await?;
-    let tier = tenancy::terms(&mut read, workspace_id).await?.tier;
+    let terms = tenancy::terms(&mut read, workspace_id).await?;
+    let tier = terms.ok_or(Error::WorkspaceNotFound)?.tier;
     drop(read);
     let ctx = &credentials.ctx;
     let limits = limits::tier(credentials.settings.tiers.per_minute(tier), &token.id, workspace_id);

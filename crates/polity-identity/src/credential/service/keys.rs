@@ -17,6 +17,7 @@ use crate::credential::{
     store::{self, Wanted},
     tenancy,
 };
+use crate::organization::Role;
 
 /// The permissions of which one lets a member make keys.
 const CREATE: [&str; 4] = [
@@ -51,9 +52,9 @@ fn is_above(caller: &Caller) -> bool {
 }
 
 /// What the caller is in an organization.
-async fn standing(conn: &mut Conn, caller: &Caller, organization_id: &str) -> Result<Option<tenancy::Role>, Error> {
+async fn standing(conn: &mut Conn, caller: &Caller, organization_id: &str) -> Result<Option<Role>, Error> {
     if is_above(caller) {
-        return Ok(Some(tenancy::Role::Owner));
+        return Ok(Some(Role::Owner));
     }
     match caller.user_id() {
         Some(user_id) => tenancy::role(conn, organization_id, user_id).await,
@@ -98,6 +99,12 @@ pub(crate) async fn create_key(
     new: NewKey,
 ) -> Result<Issued, Error> {
     may_create(tx, caller, &new.organization_id).await?;
+    let terms = tenancy::terms(tx, &new.organization_id).await?;
+    if !terms.ok_or(Error::OrganizationNotFound)?.is_active {
+        return Err(Error::Forbidden(
+            "The organization is suspended; nothing can be changed in it",
+        ));
+    }
     if new.project_id.is_some() && !is_above(caller) {
         return Err(Error::Field(
             "project_id",

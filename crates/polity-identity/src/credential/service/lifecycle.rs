@@ -15,6 +15,7 @@ use crate::credential::{
         self, Revoked,
         usage::{Old, delete_old},
     },
+    tenancy,
 };
 
 /// How many rows are changed in one transaction.
@@ -101,6 +102,15 @@ pub(in crate::credential) async fn person_changed(
     credentials.tell(tx, Subject::Person(user_id)).await
 }
 
+/// The plan, the limits, the status or a role of an organization changed: what rests on it is looked up anew.
+pub(crate) async fn organization_changed(
+    tx: &mut Tx,
+    credentials: &Credentials,
+    organization_id: &str,
+) -> Result<(), Error> {
+    credentials.tell(tx, Subject::Organization(organization_id)).await
+}
+
 /// Revokes the tokens of a person who is gone, and the keys of their personal organization. An owner has a bounded number
 /// of them, so that it is one transaction.
 pub(in crate::credential) async fn revoke_of_person(
@@ -138,6 +148,19 @@ pub(in crate::credential) async fn revoke_of_organization(
         }
         say_all(tx, credentials, done, "polity", reason).await?;
     }
+}
+
+/// Revokes what a person who has left an organization had or made in it, unless they are back by now.
+pub(in crate::credential) async fn revoke_of_member(
+    tx: &mut Tx,
+    credentials: &Credentials,
+    organization_id: &str,
+    user_id: &str,
+) -> Result<(), Error> {
+    if tenancy::role(tx, organization_id, user_id).await?.is_some() {
+        return Ok(());
+    }
+    revoke_of_organization(tx, credentials, organization_id, Some(user_id)).await
 }
 
 /// Leaves nothing of a person in what is kept for the audit.

@@ -15,8 +15,9 @@ use crate::credential::{
     limits::RateLimits,
     model::{Credential, Kind},
     store::{self, Wanted, scopes},
-    tenancy::{self, Role},
+    tenancy,
 };
+use crate::organization::Role;
 
 /// A workspace in which a person acts, and what they are in it.
 #[derive(Debug, Clone)]
@@ -60,6 +61,13 @@ pub(crate) async fn create_token(
     workspace: &Workspace,
     new: NewToken,
 ) -> Result<Issued, Error> {
+    let terms = tenancy::terms(tx, &workspace.id).await?;
+    let terms = terms.ok_or(Error::WorkspaceNotFound)?;
+    if !terms.is_active {
+        return Err(Error::Forbidden(
+            "The workspace is suspended; nothing can be changed in it",
+        ));
+    }
     let scopes = grantable(tx, workspace, new.scopes).await?;
     let now = credentials.ctx.clock.now();
     let default = Duration::days(i64::from(credentials.settings.token_expiry_days));
@@ -72,7 +80,7 @@ pub(crate) async fn create_token(
             ));
         }
         Given::Value(at) => Some(at),
-        Given::Null if tenancy::terms(tx, &workspace.id).await?.allows_endless => None,
+        Given::Null if terms.allows_endless => None,
         Given::Null => {
             return Err(Error::Field(
                 "expires_at",
@@ -106,7 +114,7 @@ async fn grantable(conn: &mut Conn, workspace: &Workspace, asked: Vec<String>) -
         let all = scopes::list(conn, false).await?;
         return Ok(all
             .into_iter()
-            .filter(|scope| scope.is_default && workspace.role.carries(&scope.name))
+            .filter(|scope| scope.is_default && tenancy::carries(workspace.role, &scope.name))
             .map(|scope| scope.name)
             .collect());
     }
@@ -121,7 +129,7 @@ async fn grantable(conn: &mut Conn, workspace: &Workspace, asked: Vec<String>) -
         let text = format!("Unknown or deprecated scopes: {}", unknown.join(", "));
         return Err(Error::Field("scopes", text));
     }
-    if let Some(scope) = asked.iter().find(|scope| !workspace.role.carries(scope)) {
+    if let Some(scope) = asked.iter().find(|scope| !tenancy::carries(workspace.role, scope)) {
         let text = format!("Your role in this workspace does not carry the scope {scope}, so you cannot give it");
         return Err(Error::Field("scopes", text));
     }
@@ -209,6 +217,6 @@ pub(crate) async fn rotate_token(
 ) -> Result<Issued, Error> {
     tx.lock("credential", id).await?;
     let mut old = token(tx, workspace, id).await?;
-    old.scopes.0.retain(|scope| workspace.role.carries(scope));
+    old.scopes.0.retain(|scope| tenancy::carries(workspace.role, scope));
     successor(tx, credentials, old, overlap, &workspace.user_id).await
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use polity_kernel::caller::Caller;
+use polity_kernel::{caller::Caller, db::Conn};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -106,10 +106,10 @@ pub(crate) async fn usage_vs_limit(
     flush(credentials).await;
     let mut read = credentials.ctx.db.read().await?;
     may_read(&mut read, caller, organization_id).await?;
-    let limits = tenancy::terms(&mut read, organization_id)
+    let terms = tenancy::terms(&mut read, organization_id)
         .await?
-        .rate_limits
-        .unwrap_or_default();
+        .ok_or(Error::OrganizationNotFound)?;
+    let limits = terms.rate_limits.unwrap_or_default();
     let now = credentials.ctx.clock.now();
     let day = now.timestamp() - now.timestamp().rem_euclid(86_400);
     let (requests, tokens) = store::usage::used(&mut read, organization_id, "", "day", day).await?;
@@ -198,6 +198,24 @@ pub(crate) async fn log(credentials: &Credentials, workspace: &Workspace, query:
     Ok(Log { entries, total })
 }
 
+/// How often the keys and tokens of an organization were used, by whole days in UTC.
+pub(crate) async fn calls(
+    read: &mut Conn,
+    organization_id: &str,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<i64, Error> {
+    let from = from.timestamp() - from.timestamp().rem_euclid(86_400);
+    Ok(store::usage::requests(read, organization_id, from, to.timestamp()).await?)
+}
+
+/// How often keys and tokens were used since midnight in UTC, and how long that took on the average, in milliseconds.
+pub(crate) async fn calls_today(read: &mut Conn, now: DateTime<Utc>) -> Result<(i64, Option<i64>), Error> {
+    let day = now.timestamp() - now.timestamp().rem_euclid(86_400);
+    let requests = store::usage::all_requests(read, day).await?;
+    Ok((requests, store::usage::mean_milliseconds(read, day).await?))
+}
+
 /// How a person's integrations in a workspace are.
 pub(crate) struct Status {
     pub api_tokens_count: i64,
@@ -215,7 +233,8 @@ pub(crate) async fn status(credentials: &Credentials, workspace: &Workspace) -> 
     let count = store::count_live(&mut read, &workspace.id, super::super::model::Kind::Token, None, now).await?;
     let day = now.timestamp() - now.timestamp().rem_euclid(86_400);
     let (requests, _) = store::usage::used(&mut read, &workspace.id, "", "day", day).await?;
-    let tier = tenancy::terms(&mut read, &workspace.id).await?.tier;
+    let terms = tenancy::terms(&mut read, &workspace.id).await?;
+    let tier = terms.ok_or(Error::WorkspaceNotFound)?.tier;
     drop(read);
     let windows: Vec<_> = limits::tier(credentials.settings.tiers.per_minute(tier), "", &workspace.id)
         .iter()

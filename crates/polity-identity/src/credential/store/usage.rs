@@ -277,3 +277,46 @@ pub(crate) async fn delete_old(tx: &mut Tx, old: Old, limit: i64) -> Result<u64>
         .await?;
     Ok(gone)
 }
+
+/// The requests of an organization in the days that begin in a span.
+pub(crate) async fn requests(conn: &mut Conn, organization_id: &str, from: i64, to: i64) -> Result<i64> {
+    let (sum,) = conn
+        .sql(
+            "select cast(coalesce(sum(requests), 0) as bigint) from credential_usage
+             where organization_id = $1 and credential_id = '' and grain = 'day' and start >= $2 and start <= $3",
+        )
+        .bind(organization_id)
+        .bind(&from)
+        .bind(&to)
+        .one::<(i64,)>()
+        .await?;
+    Ok(sum)
+}
+
+/// The requests of all organizations in a day.
+pub(crate) async fn all_requests(conn: &mut Conn, day: i64) -> Result<i64> {
+    let (sum,) = conn
+        .sql(
+            "select cast(coalesce(sum(requests), 0) as bigint) from credential_usage
+             where grain = 'day' and start = $1 and credential_id = ''",
+        )
+        .bind(&day)
+        .long()
+        .one::<(i64,)>()
+        .await?;
+    Ok(sum)
+}
+
+/// How long the logged requests since a moment took on the average; `None` if there were none.
+pub(crate) async fn mean_milliseconds(conn: &mut Conn, since: i64) -> Result<Option<i64>> {
+    let (milliseconds, requests) = conn
+        .sql(
+            "select cast(coalesce(sum(milliseconds), 0) as bigint), cast(coalesce(sum(requests), 0) as bigint)
+             from usage_log where minute >= $1",
+        )
+        .bind(&since)
+        .long()
+        .one::<(i64, i64)>()
+        .await?;
+    Ok((requests > 0).then(|| milliseconds / requests))
+}

@@ -1,0 +1,36 @@
+//! What organizations do by the clock.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use polity_kernel::job::{Cron, JobCtx, JobError, JobHandler, JobKind};
+
+use super::{Organizations, service};
+
+/// Deletes what is older than it is kept.
+const CLEAN_UP: &str = "organization.clean_up";
+
+struct CleanUp(Organizations);
+
+#[async_trait]
+impl JobHandler for CleanUp {
+    async fn run(&self, _: &JobCtx) -> Result<(), JobError> {
+        let done = service::clean_up(&self.0).await;
+        done.map(drop).map_err(|error| JobError::Retry(error.to_string()))
+    }
+}
+
+/// The jobs of this service.
+pub(super) fn kinds(organizations: &Organizations) -> Vec<JobKind> {
+    vec![JobKind::new(CLEAN_UP, Arc::new(CleanUp(organizations.clone())))]
+}
+
+/// The schedules of this service.
+pub(super) fn crons() -> Vec<Cron> {
+    vec![Cron {
+        name: "organization.clean_up",
+        schedule: "20 4 * * *",
+        kind: CLEAN_UP,
+        payload: serde_json::Value::Null,
+    }]
+}

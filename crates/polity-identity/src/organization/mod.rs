@@ -1,0 +1,115 @@
+//! Organizations: the record, who is in it as what, and in which one a person acts.
+//!
+//! Everybody is besides the owner of a personal organization, whose id is theirs and of which nothing is stored.
+//!
+//! Invariants: an organization that is not deleted has an active owner or is suspended and flagged; whoever is no active
+//! member finds nothing; members change nothing in a suspended one; nobody gives themselves a plan; every change is noted,
+//! published, and forgotten by whoever remembers what rested on it, in its own transaction.
+//!
+//! Tables: `organization`, `membership`, `organization_context`, `organization_audit`.
+//! Publishes: `organization_service.organization.*`, `organization_service.role.*`. Hears account's `user.deleted`.
+//! Jobs: `organization.clean_up`, daily.
+//! Deliberately absent: credits and storage (there are no services that count them; their figures are 0).
+
+mod api;
+mod error;
+mod events;
+mod jobs;
+mod model;
+mod service;
+mod settings;
+mod store;
+
+use std::sync::Arc;
+
+use polity_kernel::{
+    Ctx,
+    config::{ConfigError, Section},
+    db::{Migration, Migrations},
+    http::FromRef,
+    service::{Mounted, Service},
+};
+
+use crate::credential::Credentials;
+
+pub use error::Error;
+pub use model::{Membership, Plan, Role, Status};
+pub(crate) use service::context;
+pub use service::{Terms, active, add_member, membership, role, terms};
+pub use settings::{MemberLimits, OrganizationSettings};
+
+/// What is always true of this service.
+pub const SERVICE: Service = Service {
+    name: "organization",
+    contract_name: "organization_service",
+    port: 8212,
+    base: "/api/v1/organization/organizations",
+    aliases: &[("/api/v1/organizations", "/api/v1/organization/organizations")],
+    capabilities: &[
+        "organization_management",
+        "member_management",
+        "role_management",
+        "context_switching",
+        "usage_tracking",
+        "multi_tenant",
+    ],
+    migrations: Migrations {
+        set: "organization",
+        list: &[Migration {
+            version: 1,
+            name: "organizations",
+            sql: include_str!("tables.sql"),
+        }],
+    },
+    sealed: &[],
+    settings: || vec![Section::of::<OrganizationSettings>("organization")],
+    describe: || api::routes().describe(),
+};
+
+/// What the handlers of this service share. Cheap to clone.
+#[derive(Clone)]
+pub struct Organizations(Arc<Parts>);
+
+/// What an [`Organizations`] is made of.
+pub struct Parts {
+    ctx: Ctx,
+    settings: OrganizationSettings,
+    credentials: Credentials,
+}
+
+impl std::ops::Deref for Organizations {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl FromRef<Organizations> for Ctx {
+    fn from_ref(organizations: &Organizations) -> Self {
+        organizations.ctx.clone()
+    }
+}
+
+impl Organizations {
+    /// The organizations of this program.
+    ///
+    /// # Errors
+    /// If the settings cannot be read.
+    pub fn open(ctx: &Ctx, credentials: &Credentials) -> Result<Self, ConfigError> {
+        Ok(Self(Arc::new(Parts {
+            ctx: ctx.clone(),
+            settings: ctx.config.section("organization")?,
+            credentials: credentials.clone(),
+        })))
+    }
+}
+
+/// The service, ready to be composed.
+#[must_use]
+pub fn mount(organizations: &Organizations) -> Mounted {
+    let mut mounted = Mounted::new(&SERVICE, api::routes(), organizations.clone());
+    mounted.consumers = events::consumers(organizations);
+    mounted.jobs = jobs::kinds(organizations);
+    mounted.crons = jobs::crons();
+    mounted
+}

@@ -1,0 +1,68 @@
+//! What was done in an organization, for its administrators; and telling everybody who remembers it that it has changed.
+
+use chrono::Duration;
+use polity_kernel::{
+    Ctx,
+    db::{Conn, Cursor, Tx},
+};
+use serde_json::Value;
+
+use super::{Actor, Error, seen};
+use crate::{
+    credential,
+    organization::{Organizations, store, store::Entry},
+};
+
+/// How many rows are deleted in one transaction.
+const AT_ONCE: i64 = 500;
+
+/// Notes what was done, in its transaction.
+pub(super) async fn note(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    (organization_id, actor_id): (&str, &str),
+    action: &str,
+    target_id: Option<&str>,
+    data: Value,
+) -> Result<(), Error> {
+    let entry = Entry {
+        id: ctx.ids.new_id("oad_"),
+        actor_id: actor_id.to_owned(),
+        action: action.to_owned(),
+        target_id: target_id.map(str::to_owned),
+        data,
+        created_at: ctx.clock.now(),
+    };
+    Ok(store::insert_audit(tx, organization_id, &entry).await?)
+}
+
+/// Makes every process look up anew what rests on the organization: plan, limits, roles.
+pub(super) async fn forget(tx: &mut Tx, organizations: &Organizations, organization_id: &str) -> Result<(), Error> {
+    Ok(credential::organization_changed(tx, &organizations.credentials, organization_id).await?)
+}
+
+/// What was done in an organization, newest first; for its administrators.
+pub(in crate::organization) async fn trail(
+    read: &mut Conn,
+    actor: &Actor,
+    organization_id: &str,
+    after: Option<&Cursor>,
+    limit: i64,
+) -> Result<Vec<Entry>, Error> {
+    let (_, role) = seen(read, actor, organization_id).await?;
+    if role.is_some_and(|role| !role.is_admin()) {
+        return Err(Error::forbidden("Admin access required"));
+    }
+    Ok(store::list_audit(read, organization_id, after, limit).await?)
+}
+
+/// Deletes entries that are older than they are kept; says how many.
+pub(in crate::organization) async fn clean_up(organizations: &Organizations) -> Result<u64, Error> {
+    let ctx = &organizations.ctx;
+    let days = i64::from(organizations.settings.audit_retention_days);
+    let before = ctx.clock.now() - Duration::days(days);
+    Ok(ctx
+        .db
+        .in_batches(move |tx| Box::pin(store::delete_audit(tx, before, AT_ONCE)))
+        .await?)
+}

@@ -1,0 +1,128 @@
+//! What organizations say.
+
+use chrono::{DateTime, Utc};
+
+crate::said! { "organization_service":
+    /// An organization was made.
+    OrganizationCreated = "organization.created" by organization_id {
+        /// Which.
+        organization_id: String,
+        /// Its name.
+        organization_name: String,
+        /// Whose it is.
+        owner_user_id: String,
+        /// Where bills go.
+        billing_email: String,
+        /// What it pays for.
+        plan: String,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
+    /// An organization was changed.
+    OrganizationUpdated = "organization.updated" by organization_id {
+        /// Which.
+        organization_id: String,
+        /// Its name now.
+        organization_name: String,
+        /// By whom.
+        updated_by: String,
+        /// Exactly the fields that changed.
+        updated_fields: Vec<String>,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
+    /// An organization is gone.
+    OrganizationDeleted = "organization.deleted" by organization_id {
+        /// Which.
+        organization_id: String,
+        /// Its name.
+        organization_name: String,
+        /// By whom.
+        deleted_by: String,
+        /// Why.
+        reason: Option<String>,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
+    /// Somebody is a member now.
+    MemberAdded = "organization.member_added" by organization_id {
+        /// Of which organization.
+        organization_id: String,
+        /// Who.
+        user_id: String,
+        /// As what.
+        role: String,
+        /// By whom.
+        added_by: String,
+        /// What else they may do.
+        permissions: Vec<String>,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
+    /// A membership was changed.
+    MemberUpdated = "organization.member_updated" by organization_id {
+        /// Of which organization.
+        organization_id: String,
+        /// Whose.
+        user_id: String,
+        /// The role before.
+        old_role: String,
+        /// The role now.
+        new_role: String,
+        /// The status before.
+        old_status: String,
+        /// The status now.
+        new_status: String,
+        /// By whom.
+        updated_by: String,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
+    /// Somebody is no member any more.
+    MemberRemoved = "organization.member_removed" by organization_id {
+        /// Of which organization.
+        organization_id: String,
+        /// Who.
+        user_id: String,
+        /// By whom.
+        removed_by: String,
+        /// Why.
+        reason: Option<String>,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
+    /// A role in an organization was given.
+    RoleAssigned = "role.assigned" by target_user_id {
+        /// By whom.
+        actor_user_id: String,
+        /// To whom.
+        target_user_id: String,
+        /// `organization`.
+        scope: String,
+        /// In which organization.
+        org_id: Option<String>,
+        /// The role before.
+        old_role: Option<String>,
+        /// The role now.
+        new_role: Option<String>,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
+    /// A role in an organization was taken.
+    RoleRevoked = "role.revoked" by target_user_id {
+        /// By whom.
+        actor_user_id: String,
+        /// From whom.
+        target_user_id: String,
+        /// `organization`.
+        scope: String,
+        /// In which organization.
+        org_id: Option<String>,
+        /// The role before.
+        old_role: Option<String>,
+        /// Null.
+        new_role: Option<String>,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
+}
