@@ -78,8 +78,7 @@ async fn ec_010_what_is_no_key_is_refused_with_one_answer() {
             assert_eq!(
                 (&answer.body["valid"], answer.text_at("/error")),
                 (&json!(false), "Invalid API key"),
-                "{:.60}",
-                text
+                "{text:.60}"
             );
             assert_eq!(answer.body["organization_id"], Value::Null);
         }
