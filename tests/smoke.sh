@@ -100,6 +100,19 @@ curl -sf -c jar -H 'Content-Type: application/json' -d '{"email":"ada@example.co
 grep -q refresh_token jar || fail 'login set no refresh cookie'
 setup=$(sed -n 's/.*setup?token=//p' out | head -n 1)
 
+echo '- an organization, a key of it, a gateway that counts, a leak'
+organization=$(post -H "Authorization: Bearer $token" "$url/api/v1/organizations" -d '{"name":"Engines","billing_email":"ada@example.com"}' | json organization_id)
+key() { post -H "Authorization: Bearer $token" "$url/api/v1/auth/api-keys" -d "{\"organization_id\":\"$organization\",\"name\":\"smoke\",$1}" | json api_key; }
+key=$(key '"rate_limits":{"requests_per_day":30}')
+leaked=$(key '"scopes":["read:tasks"]')
+want "$(status -H "X-API-Key: $leaked" "$url/v1/integration/scopes")" 200 'a key'
+printf '{"file":"a.env","line":3,"match":"KEY=%s;"}\n{"match":"pol_user_nothing"}\n' "$leaked" >report.json
+"$polity" credentials revoke-leaked report.json | grep -q '1 were in force and are revoked' || fail 'revoke-leaked'
+want "$(status -H "X-API-Key: $leaked" "$url/v1/integration/scopes")" 401 'a leaked key'
+for _ in $(seq 20); do curl -sf -H "X-API-Key: $key" "$url/v1/integration/scopes" >/dev/null || fail 'a key within its limit'; done
+# What was counted is written within a second; a kill after that loses none of it.
+sleep 1.2
+
 echo '- commands beside the running server'
 printf 'a long password\n' | "$polity" admin create --email root@example.com --name Root >/dev/null 2>&1 || fail 'admin create'
 "$polity" events tail | grep -q account_service.user.profile_updated || fail 'the event of the change is missing'
@@ -119,6 +132,8 @@ kill -KILL "$server"; wait "$server" 2>/dev/null || true; server=''
 keep_log
 start
 want "$(curl -sf -H "traceparent: 00-$trace-00f067aa0ba902b7-01" -H "Authorization: Bearer $token" "$url/api/v1/accounts/profile/$user" | json name)" 'Ada L' 'name after a kill'
+for _ in $(seq 10); do curl -sf -H "X-API-Key: $key" "$url/v1/integration/scopes" >/dev/null || fail 'a key within its limit, after a kill'; done
+want "$(status -H "X-API-Key: $key" "$url/v1/integration/scopes")" 429 'the day of a key, before and after a kill'
 stop
 
 echo '- restore into an empty folder'
@@ -145,7 +160,7 @@ grep -q "trace.id=$trace.*answered" all.log || fail 'no log line names the trace
 grep -q "caller.id=\"user:$user\"" all.log || fail 'no log line names the caller'
 refresh=$(awk '/refresh_token/{print $NF}' jar)
 [ ${#setup} -gt 40 ] && [ ${#refresh} -gt 40 ] || fail 'there is no secret to look for'
-for secret in "$token" "${token##*.}" "$refresh" "$setup" "correct horse" "a long password" "$(sed -n 2p restored/keyring | cut -c 20-60)"; do
+for secret in "$token" "${token##*.}" "$refresh" "$setup" "$key" "$leaked" "correct horse" "a long password" "$(sed -n 2p restored/keyring | cut -c 20-60)"; do
     [ ${#secret} -ge 8 ] || fail "a secret is too short to look for: $secret"
     if grep -qF -- "$secret" all.log traces; then fail "a secret is in a log: ${secret:0:4}…"; fi
 done

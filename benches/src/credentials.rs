@@ -20,6 +20,8 @@ use polity_server::{Options, Program, sections};
 use serde_json::json;
 
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
+/// Keys whose memory is measured.
+const REMEMBERED: usize = 20_000;
 /// Keys whose texts are kept, to be looked up.
 const SAMPLE: usize = 1_000;
 const WARM: u32 = 1_000_000;
@@ -35,19 +37,19 @@ async fn main() {
 
 async fn measure(name: &str, url: Option<String>) {
     let folder = tempfile::tempdir_in("target").unwrap();
-    // Room for the sample and no more: every size is looked up with a cache that has seen none of it.
     let settings = json!({
         "environment": "test", "data_dir": folder.path(), "database": { "url": url },
-        "credential": { "remembered": 2 * SAMPLE },
+        "credential": { "remembered": REMEMBERED },
     });
     let config = Config::load(&sections(), None, [], settings).unwrap();
     let program = Program::open(config, Options::default()).await.unwrap();
     let ctx = program.ctx.clone();
     program.join().await;
+    memory(&ctx, name).await;
     let mut have = 0;
     let mut cold = Vec::new();
     for size in SIZES {
-        let sample = fill(&ctx, size - have, size).await;
+        let sample = fill(&ctx, size - have, size, SAMPLE).await;
         have = size;
         let begun = Instant::now();
         for text in &sample {
@@ -66,6 +68,24 @@ async fn measure(name: &str, url: Option<String>) {
         cold[cold.len() - 1] / cold[0]
     );
     program.finish().await;
+}
+
+/// How much the process grows for each credential it remembers.
+async fn memory(ctx: &Ctx, name: &str) {
+    let texts = fill(ctx, REMEMBERED, 0, REMEMBERED).await;
+    let before = resident();
+    for text in &texts {
+        present(ctx, text).await;
+    }
+    let each = (resident() - before) / u64::try_from(REMEMBERED).unwrap();
+    println!("| memory of a remembered key, of {REMEMBERED}, {name} | {each} bytes |");
+}
+
+/// The resident memory of this process, in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
 async fn warm(ctx: &Ctx, sample: &[String], name: &str) {
@@ -93,16 +113,16 @@ async fn present(ctx: &Ctx, text: &str) {
     authenticator.api_credential(Presented { text, from }).await.unwrap();
 }
 
-/// Inserts keys; returns the texts of some, spread over the new ones.
-async fn fill(ctx: &Ctx, count: usize, total: usize) -> Vec<String> {
+/// Inserts keys; returns the texts of so many, spread over the new ones.
+async fn fill(ctx: &Ctx, count: usize, total: usize, wanted: usize) -> Vec<String> {
     let mut sample = Vec::new();
-    let every = (count / SAMPLE).max(1);
+    let every = (count / wanted).max(1);
     let mut rows = Vec::new();
     for n in 0..count {
         let text = TokenText::generate(TokenKind::USER);
         let hash = ctx.secrets.hash("credential", text.expose());
         rows.push(json!({ "id": format!("key_{total}_{n}"), "hash": hash.as_str(), "list": [], "map": {} }));
-        if n % every == 0 && sample.len() < SAMPLE {
+        if n % every == 0 && sample.len() < wanted {
             sample.push(text.expose().to_owned());
         }
         if rows.len() == 5_000 || n + 1 == count {

@@ -71,6 +71,16 @@ def cursor(micros: int, last: str) -> str:
 VALUES = {
     "path.user_id": (0.8, ["$ada", "$root", FRESH]),
     "path.session_id": (0.5, [FRESH]),
+    "path.id": (0.7, [FRESH, "$ada"]),
+    "path.organization_id": (0.7, ["$organization"]),
+    "path.name": (0.5, ["read:tasks"]),
+    "query.organization_id": (0.8, ["$ada", "$organization"]),
+    "query.workspace_id": (0.5, ["$ada", "$organization"]),
+    "body.organization_id": (0.7, ["$ada", "$organization"]),
+    "body.device_id": (0.5, ["frame"]),
+    "path.device_id": (0.5, ["frame"]),
+    "body.device_secret": (0.7, ["$device"]),
+    "body.api_key": (0.7, ["$key", "$token"]),
     "path.email": (0.5, ["ada@example.com", "root@example.com", "ADA@example.com"]),
     "path.part": (0.5, ["docs.js", "docs.css"]),
     "query.cursor": (0.3, ["$cursor", cursor(-(2**58), "x"), cursor(2**62, "é"), cursor(0, "")]),
@@ -97,6 +107,7 @@ class Server:
         self.env |= {
             "POLITY_CALLERS__INTERNAL_SERVICE_SECRET": self.secret,
             "POLITY_AUTH__RATE_LIMITS__ENABLED": str(limited).lower(),
+            "POLITY_CREDENTIAL__TIERS__FREE": "1000000",
             # Cheap hashes: the run is about the API, not about argon2.
             "POLITY_PASSWORD__MEMORY_KIB": "64",
             "POLITY_PASSWORD__ITERATIONS": "1",
@@ -134,8 +145,8 @@ class Server:
             time.sleep(0.1)
         raise SystemExit(f"schema: the server did not start\n{(self.work / 'log').read_text()}")
 
-    def call(self, path: str, body: dict | None = None) -> dict:
-        headers = {"X-Internal-Service": "true", "X-Internal-Service-Secret": self.secret}
+    def call(self, path: str, body: dict | None = None, more: dict | None = None) -> dict:
+        headers = {"X-Internal-Service": "true", "X-Internal-Service-Secret": self.secret} | (more or {})
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, headers | {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -158,9 +169,18 @@ class Server:
         )
         self.root = self.call("/api/v1/auth/admin/login", {"email": "root@example.com", "password": PASSWORD})
         self.cursor = self.call("/api/v1/accounts?page_size=1")["next_cursor"]
+        person = {"X-User-Id": self.ada["user_id"]}
+        self.organization = self.call("/api/v1/organizations", {"name": "Engines", "billing_email": "ada@example.com"}, person)
+        own = {"organization_id": self.ada["user_id"], "name": "schema"}
+        self.key = self.call("/api/v1/auth/api-keys", own)["api_key"]
+        self.device = self.call("/api/v1/auth/device/register", own | {"device_id": "frame"})["device_secret"]
+        token = {"name": "schema", "scopes": ["read:workspaces"]}
+        self.token = self.call("/api/v1/integration/tokens", token, person)["token"]
 
     def values(self) -> dict[str, tuple[float, list[str]]]:
         known = {"$ada": self.ada["user_id"], "$root": self.root["user_id"], "$cursor": self.cursor}
+        known |= {"$organization": self.organization["organization_id"], "$device": self.device}
+        known |= {"$key": self.key, "$token": self.token}
         known |= {"$ada.access_token": self.ada["access_token"], "$root.access_token": self.root["access_token"]}
         return {name: (often, [known.get(one, one) for one in values]) for name, (often, values) in VALUES.items()}
 
@@ -191,7 +211,7 @@ def configure(server: Server, caller: str, scale: int) -> Path:
         f'"{name}" = {{ dictionary = "d{at}", probability = {often} }}' for at, (name, (often, _)) in enumerate(values)
     ]
     # A valid request may also meet a missing credential, too little permission, or a limit.
-    accepted = ["2xx", 400, 401, 403, 404, 409, 412] + ([429] if caller == "limited" else [])
+    accepted = ["2xx", 400, 401, 403, 404, 409, 412, 429]
     path = server.work / "schemathesis.toml"
     path.write_text(
         CONFIG.format(
@@ -210,7 +230,7 @@ def fuzz(server: Server, caller: str, options: argparse.Namespace) -> tuple[int,
     """One run of schemathesis: its exit status, and the operations that succeeded at least once."""
     answered = server.work / "answered.json"
     run = {"url": server.url, "caller": caller, "secret": server.secret, "ada": server.ada, "root": server.root}
-    run |= {"fresh": FRESH, "password": PASSWORD, "answered": str(answered)}
+    run |= {"token": server.token, "fresh": FRESH, "password": PASSWORD, "answered": str(answered)}
     settings = configure(server, caller, options.scale)
     command = [Path(sys.executable).parent / "schemathesis", "--config-file", settings, "run"]
     command += [options.document or f"{server.url}/openapi.json", "--url", server.url, "--checks", "all"]

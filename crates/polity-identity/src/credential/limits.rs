@@ -60,6 +60,21 @@ impl Field {
 /// Limits by field. A field that is null has no limit; one that is missing leaves the question open.
 pub type RateLimits = BTreeMap<Field, Option<u64>>;
 
+/// [`RateLimits`] as they stand in the document.
+#[derive(JsonSchema)]
+#[schemars(rename = "RateLimits", deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct RateLimitsDoc {
+    /// Requests in a second.
+    requests_per_second: Option<u64>,
+    /// Requests in a minute.
+    requests_per_minute: Option<u64>,
+    /// Requests in a day, which begins at midnight in UTC.
+    requests_per_day: Option<u64>,
+    /// Tokens of a language model, or whatever else a verifier counts, in a day.
+    tokens_per_day: Option<u64>,
+}
+
 /// Who set a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -49,7 +49,7 @@ mod face {
         engine::{Ask, Known, Verdict},
         error::code,
         guard::Verifier,
-        limits::{Field, RateLimits, Source},
+        limits::{Field, RateLimits, RateLimitsDoc, Source},
         model::{Credential, Interval, Kind, Use, network},
         service::{
             Granularity, Issued, Item, KeyChange, NewCredential, NewKey, calls, calls_today, change_key, create_key,

@@ -16,6 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
+use crate::credential;
+
 use super::{
     Organizations,
     error::code,
@@ -52,7 +54,7 @@ fn not_blank(text: &str, (): &()) -> garde::Result {
 struct OrgCreate {
     /// Its name.
     #[garde(length(chars, max = 100), custom(not_blank))]
-    #[schemars(example = &"Analytical Engines")]
+    #[schemars(example = &"Analytical Engines", extend("pattern" = r"\S"))]
     name: String,
     /// Its domain.
     #[garde(length(chars, max = 255))]
@@ -133,7 +135,7 @@ impl From<DetailsIn> for Details {
 struct OrgUpdate {
     /// Its name.
     #[garde(length(chars, max = 100), inner(custom(not_blank)))]
-    #[schemars(example = &"Analytical Engines")]
+    #[schemars(example = &"Analytical Engines", extend("pattern" = r"\S"))]
     name: Option<String>,
     /// Its domain; null: none.
     #[garde(skip)]
@@ -461,8 +463,9 @@ async fn get_limits(
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
 #[serde(transparent)]
 struct LimitsIn {
-    /// requests_per_second, requests_per_minute, requests_per_day, tokens_per_day; null or left out: no limit.
+    /// Null or left out: no limit.
     #[garde(skip)]
+    #[schemars(with = "credential::RateLimitsDoc")]
     limits: RateLimits,
 }
 

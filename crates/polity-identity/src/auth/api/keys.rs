@@ -19,7 +19,7 @@ use crate::{
     auth::Auth,
     credential::{
         self, Ask, Credential, Field, Granularity, Interval, Issued, Item, KeyChange, Kind, Known, NewKey, RateLimits,
-        Source, Use, Verdict, Verifier, code,
+        RateLimitsDoc, Source, Use, Verdict, Verifier, code,
     },
 };
 
@@ -92,6 +92,7 @@ struct ApiKeyCreate {
     /// the organization's.
     #[garde(skip)]
     #[serde(default)]
+    #[schemars(with = "RateLimitsDoc")]
     rate_limits: RateLimits,
     /// How much may be spent with it. There is no billing that could say how much was, so that only null is taken.
     #[garde(skip)]
@@ -210,6 +211,7 @@ struct ApiKeyCreated {
     /// Addresses and networks it may be used from.
     ip_allowlist: Vec<String>,
     /// Its own limits.
+    #[schemars(with = "RateLimitsDoc")]
     rate_limits: RateLimits,
     /// Always null.
     spend_limit: Option<f64>,
@@ -281,7 +283,12 @@ impl From<Issued> for ApiKeyCreated {
 /// `api_keys:create`, `api_key:create`, `keys:create`.
 #[operation(
     "auth.create_api_key",
-    errors(codes::FORBIDDEN, codes::BAD_REQUEST, code::TOO_MANY_CREDENTIALS)
+    errors(
+        codes::FORBIDDEN,
+        codes::BAD_REQUEST,
+        code::ORGANIZATION_NOT_FOUND,
+        code::TOO_MANY_CREDENTIALS
+    )
 )]
 async fn create(
     caller: Caller,
@@ -365,6 +372,7 @@ struct ApiKeyInfo {
     /// Addresses and networks it may be used from.
     ip_allowlist: Vec<String>,
     /// Its own limits.
+    #[schemars(with = "RateLimitsDoc")]
     rate_limits: RateLimits,
     /// Always null.
     spend_limit: Option<f64>,
@@ -620,6 +628,7 @@ async fn get_limits(
 struct LimitsIn {
     /// Limits by name. Null: no limit; left out: the organization's.
     #[garde(skip)]
+    #[schemars(with = "RateLimitsDoc")]
     limits: RateLimits,
 }
 
@@ -698,6 +707,7 @@ struct ApiKeyVerification {
     /// Addresses and networks it may be used from.
     ip_allowlist: Vec<String>,
     /// Its own limits.
+    #[schemars(with = "RateLimitsDoc")]
     rate_limits: RateLimits,
     /// Always null.
     spend_limit: Option<f64>,
@@ -865,7 +875,7 @@ struct UsageVsLimitOut {
 }
 
 /// The limits of an organization, and what of them its keys and tokens have used. For its members.
-#[operation("auth.usage_vs_limit", errors(codes::FORBIDDEN))]
+#[operation("auth.usage_vs_limit", errors(codes::FORBIDDEN, code::ORGANIZATION_NOT_FOUND))]
 async fn usage_vs_limit(
     caller: Caller,
     State(auth): State<Auth>,

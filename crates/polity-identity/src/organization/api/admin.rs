@@ -9,7 +9,7 @@ use polity_kernel::{
     caller::{AdminOrService, Caller, Public},
     clock,
     db::Cursor,
-    http::{Json, Path, Query, Result, Routes, State, codes},
+    http::{FieldError, Json, Path, Problem, Query, Result, Routes, State, codes},
     operation,
 };
 use schemars::JsonSchema;
@@ -240,6 +240,12 @@ async fn usage(
 ) -> Result<Json<OrgUsage>> {
     let mut read = organizations.ctx.db.read().await?;
     let period = (query.start_date, query.end_date);
+    if let (Some(start), Some(end)) = period
+        && start > end
+    {
+        let error = FieldError::new("query", &["start_date"], "must not be after end_date", "value_error");
+        return Err(Problem::validation(vec![error]));
+    }
     let found = service::usage(&mut read, &organizations, &actor(&caller)?, &organization_id, period).await?;
     Ok(Json(OrgUsage {
         organization_id,

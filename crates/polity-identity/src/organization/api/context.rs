@@ -61,6 +61,7 @@ async fn get(user: User, State(organizations): State<Organizations>) -> Result<J
 
 /// The organization to act in.
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[schemars(extend("required" = ["organization_id"]))]
 struct ContextIn {
     /// The organization; null: as oneself.
     #[garde(skip)]

@@ -126,9 +126,6 @@ pub(in crate::organization) async fn usage(
     }
     let period_end = end.unwrap_or_else(|| organizations.ctx.clock.now());
     let period_start = start.unwrap_or_else(|| first_of_month(period_end));
-    if period_start > period_end {
-        return Err(Error::Invalid("start_date", "must not be after end_date"));
-    }
     let api_calls = credential::calls(read, organization_id, period_start, period_end).await?;
     Ok(Usage {
         period_start,
