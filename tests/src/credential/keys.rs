@@ -447,6 +447,7 @@ async fn the_keys_and_tokens_of_a_deleted_person_are_worth_nothing() {
         let (text, _) = key(&app, &ada, json!({})).await;
         let (token, _) = super::token(&app, &ada, json!({})).await;
         super::own(&app, &token).await.expect(200);
+        assert_eq!(verify(&app, &text, json!({})).await.body["valid"], true);
         let path = format!("/api/v1/account/admin/accounts/{}/status", ada.user_id);
         let status = async |status: &str| {
             let body = json!({ "status": status });
@@ -460,7 +461,9 @@ async fn the_keys_and_tokens_of_a_deleted_person_are_worth_nothing() {
         };
         status("suspended").await;
         super::own(&app, &token).await.expect(401);
+        assert_eq!(verify(&app, &text, json!({})).await.body["valid"], false);
         status("active").await;
+        assert_eq!(verify(&app, &text, json!({})).await.body["valid"], true);
         super::own(&app, &token).await.expect(200);
         let path = format!("/api/v1/accounts/profile/{}", ada.user_id);
         let fresh = again(&app, &ada.email).await;

@@ -96,11 +96,11 @@ pub(crate) struct Limited {
     pub headers: HeaderMap,
 }
 
-/// What is told about: the hash of a credential, or all that rest on an organization or a person.
+/// What is told about: the hash of a credential, or all that rest on an organization or a person. A person is their personal
+/// organization too.
 pub(super) enum Subject<'a> {
     Hash(&'a str),
-    Organization(&'a str),
-    Person(&'a str),
+    Group(&'a str),
 }
 
 impl Credentials {
@@ -110,7 +110,8 @@ impl Credentials {
     /// If its settings cannot be read.
     pub fn open(ctx: &Ctx) -> Result<Self, polity_kernel::config::ConfigError> {
         let settings: CredentialSettings = ctx.config.section("credential")?;
-        let remembered = Arc::new(Cache::new(u64::from(settings.remembered), ctx.invalidations.clone()));
+        let remembered = Cache::new(u64::from(settings.remembered), ctx.invalidations.clone(), rests_on);
+        let remembered = Arc::new(remembered);
         listen(&ctx.invalidations, &remembered);
         Ok(Self(Arc::new(Inner {
             tally: Tally::new(ctx.clock.clone()),
@@ -368,11 +369,16 @@ impl Credentials {
     pub(super) async fn tell(&self, tx: &mut Tx, subject: Subject<'_>) -> Result<(), Error> {
         let subject = match subject {
             Subject::Hash(hash) => format!("h:{hash}"),
-            Subject::Organization(id) => format!("o:{id}"),
-            Subject::Person(id) => format!("u:{id}"),
+            Subject::Group(id) => format!("g:{id}"),
         };
         Ok(self.ctx.invalidations.tell(tx, &self.ctx, KIND, subject).await?)
     }
+}
+
+/// What is remembered of a credential rests on its organization and on who acts with it.
+fn rests_on(known: &Arc<Known>) -> [Option<&str>; 2] {
+    let credential = &known.credential;
+    [Some(&credential.organization_id), credential.subject_id.as_deref()]
 }
 
 fn listen(invalidations: &Invalidations, remembered: &Arc<Cache<String, Arc<Known>>>) {
@@ -381,8 +387,7 @@ fn listen(invalidations: &Invalidations, remembered: &Arc<Cache<String, Arc<Know
         Stale::Everything => remembered.clear(),
         Stale::Subject(subject) => match subject.split_once(':') {
             Some(("h", hash)) => remembered.forget(&hash.to_owned()),
-            Some(("o", id)) => remembered.forget_if(|known| known.credential.organization_id == id),
-            Some(("u", id)) => remembered.forget_if(|known| known.credential.subject_id.as_deref() == Some(id)),
+            Some(("g", group)) => remembered.forget_group(group),
             _ => remembered.clear(),
         },
     });

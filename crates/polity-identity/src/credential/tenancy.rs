@@ -9,7 +9,10 @@ use super::{
     limits::{Field, RateLimits},
     settings::Tier,
 };
-use crate::organization::{self, Plan, Role, Status};
+use crate::{
+    auth,
+    organization::{self, Plan, Role, Status},
+};
 
 /// Whether a scope may rest on a role: viewers and guests read, members write besides, administrators do everything.
 pub(super) fn carries(role: Role, scope: &str) -> bool {
@@ -40,11 +43,12 @@ pub(crate) async fn role(conn: &mut Conn, organization_id: &str, user_id: &str) 
 /// The terms of an organization; `None` if it is gone. One that never was is somebody's personal one.
 pub(crate) async fn terms(conn: &mut Conn, organization_id: &str) -> Result<Option<Terms>, Error> {
     let Some(found) = organization::terms(conn, organization_id).await? else {
+        // That of somebody whose account may not be used rests with it.
         let personal = Terms {
             tier: Tier::Free,
             rate_limits: None,
             allows_endless: false,
-            is_active: true,
+            is_active: !auth::is_disabled(conn, organization_id).await?,
         };
         return Ok((!organization_id.starts_with("org_")).then_some(personal));
     };

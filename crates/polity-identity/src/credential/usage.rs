@@ -23,6 +23,8 @@ use super::{
 
 /// Tables under locks of their own.
 const SHARDS: usize = 16;
+/// How many credentials and minutes each table counts apart.
+const COUNTED: usize = 16_384;
 /// How many kinds of uses each table holds; what is beyond is counted by credential and minute alone.
 const LOGGED: usize = 4_096;
 
@@ -67,8 +69,10 @@ impl Tally {
     fn count(&self, known: &Arc<Known>, add: impl FnOnce(&mut Count)) {
         let minute = minute(self.clock.now());
         let id = known.credential.id.as_str();
-        let key = self.hasher.hash_one((id, minute));
         self.with(id, |shard| {
+            // While nothing can be written, what is counted stays bounded: then a credential's minutes become one.
+            let is_full = shard.counts.len() >= COUNTED;
+            let key = self.hasher.hash_one((id, (!is_full).then_some(minute)));
             let count = shard.counts.entry(key).or_insert_with(|| Count {
                 known: Arc::clone(known),
                 minute,
@@ -152,7 +156,7 @@ impl Tally {
     fn put_back(&self, counts: Vec<Count>, log: Vec<LogRow>) {
         for back in counts {
             let known = Arc::clone(&back.known);
-            let key = self.hasher.hash_one((known.credential.id.as_str(), back.minute));
+            let key = self.hasher.hash_one((known.credential.id.as_str(), Some(back.minute)));
             self.with(&known.credential.id, |shard| match shard.counts.get_mut(&key) {
                 Some(count) => {
                     count.requests += back.requests;
@@ -196,25 +200,30 @@ pub(super) async fn keep_writing(credentials: Credentials) {
     flush(&credentials).await;
 }
 
-/// Writes what was counted until now.
+/// Writes what was counted until now: some of it in each transaction, so that none is held for long.
 pub(super) async fn flush(credentials: &Credentials) {
-    let (counts, mut log) = credentials.tally.take();
-    if counts.is_empty() && log.is_empty() {
-        return;
-    }
+    let (mut counts, mut log) = credentials.tally.take();
     for row in &mut log {
         if row.id.is_empty() {
             row.id = credentials.ctx.ids.new_id("use_");
         }
     }
-    if let Err(error) = write(credentials, &counts, &log).await {
-        tracing::warn!(error = %error, "uses of credentials could not be written; they are kept and tried again");
-        credentials.tally.put_back(counts, log);
+    while !counts.is_empty() || !log.is_empty() {
+        let rest = counts.split_off(counts.len().min(AT_ONCE));
+        let more = log.split_off(log.len().min(AT_ONCE));
+        if let Err(error) = write(credentials, &counts, &log).await {
+            tracing::warn!(error = %error, "uses of credentials could not be written; they are kept and tried again");
+            counts.extend(rest);
+            log.extend(more);
+            credentials.tally.put_back(counts, log);
+            return;
+        }
+        (counts, log) = (rest, more);
     }
 }
 
-/// How many rows one statement takes.
-const AT_ONCE: usize = 2_000;
+/// How many credentials, and entries of the log, are written in one transaction.
+const AT_ONCE: usize = 1_000;
 
 async fn write(credentials: &Credentials, counts: &[Count], log: &[LogRow]) -> Result<(), Error> {
     let ctx = &credentials.ctx;
@@ -234,17 +243,10 @@ async fn write(credentials: &Credentials, counts: &[Count], log: &[LogRow]) -> R
     let mut tx = ctx.db.begin().await?;
     // Replicas add to the rows of one organization; in one order, so that none waits for another that waits for it.
     tx.lock("credential.usage", "all").await?;
-    for rows in log.chunks(AT_ONCE) {
-        usage::add_log(&mut tx, rows).await?;
-    }
-    let mut days = Vec::new();
-    for rows in rows.chunks(AT_ONCE) {
-        let added = usage::add_usage(&mut tx, rows).await?;
-        days.extend(added.into_iter().filter(|(_, _, grain, ..)| grain == "day"));
-    }
-    for uses in uses.chunks(AT_ONCE) {
-        usage::mark_used(&mut tx, uses, now, now - Duration::from_mins(1)).await?;
-    }
+    usage::add_log(&mut tx, log).await?;
+    let added = usage::add_usage(&mut tx, &rows).await?;
+    let days: Vec<Day> = added.into_iter().filter(|(_, _, grain, ..)| grain == "day").collect();
+    usage::mark_used(&mut tx, &uses, now, now - Duration::from_mins(1)).await?;
     tell_thresholds(&mut tx, credentials, counts, &days).await?;
     Ok(tx.commit().await?)
 }

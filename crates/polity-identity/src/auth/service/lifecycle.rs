@@ -59,6 +59,12 @@ pub(crate) async fn is_active(conn: &mut Conn, user_id: &str) -> db::Result<bool
     Ok(found.is_some_and(|identity| identity.is_active))
 }
 
+/// Whether this is a person who may not sign in.
+pub(crate) async fn is_disabled(conn: &mut Conn, user_id: &str) -> db::Result<bool> {
+    let found = store::find_identity(conn, user_id).await?;
+    Ok(found.is_some_and(|identity| !identity.is_active))
+}
+
 /// Ends an administrator's sessions when a role was taken: the next one carries the roles that are left.
 pub(in crate::auth) async fn revoke_admin_sessions(tx: &mut Tx, auth: &Auth, user_id: &str) -> Result<(), Error> {
     revoke_sessions(tx, auth, user_id, None, Some(Scope::Admin), "role_revoked").await?;

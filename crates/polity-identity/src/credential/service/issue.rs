@@ -50,7 +50,8 @@ pub(crate) async fn issue(tx: &mut Tx, credentials: &Credentials, new: NewCreden
     let ctx = &credentials.ctx;
     let now = ctx.clock.now();
     let subject = new.subject_id.as_deref().filter(|_| new.kind == Kind::Token);
-    if new.kind != Kind::Device {
+    // A successor takes a place that is about to be free.
+    if new.kind != Kind::Device && new.rotated_from_id.is_none() {
         let owner = format!("{}/{}", new.organization_id, subject.unwrap_or_default());
         tx.lock("credential.owner", &owner).await?;
         let most = credentials.settings.most_per_owner;

@@ -99,7 +99,7 @@ pub(in crate::credential) async fn person_changed(
     credentials: &Credentials,
     user_id: &str,
 ) -> Result<(), Error> {
-    credentials.tell(tx, Subject::Person(user_id)).await
+    credentials.tell(tx, Subject::Group(user_id)).await
 }
 
 /// The plan, the limits, the status or a role of an organization changed: what rests on it is looked up anew.
@@ -108,7 +108,7 @@ pub(crate) async fn organization_changed(
     credentials: &Credentials,
     organization_id: &str,
 ) -> Result<(), Error> {
-    credentials.tell(tx, Subject::Organization(organization_id)).await
+    credentials.tell(tx, Subject::Group(organization_id)).await
 }
 
 /// Revokes the tokens of a person who is gone, and the keys of their personal organization. An owner has a bounded number
