@@ -9,4 +9,6 @@ mod credential;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod invitation;
+#[cfg(test)]
 mod organization;

@@ -8,6 +8,7 @@
 pub mod account;
 pub mod auth;
 pub mod credential;
+pub mod invitation;
 pub mod organization;
 mod post;
 

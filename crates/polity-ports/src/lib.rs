@@ -6,6 +6,7 @@
 pub mod account;
 pub mod auth;
 pub mod integration;
+pub mod invitation;
 pub mod organization;
 
 use polity_kernel::event::NewEvent;

@@ -4,6 +4,7 @@ use aide::openapi::OpenApi;
 use polity_identity::{
     account, auth,
     credential::{self, Credentials},
+    invitation,
     organization::{self, Organizations},
 };
 use polity_kernel::{
@@ -31,6 +32,7 @@ pub const SERVICES: &[&Service] = &[
     &auth::SERVICE,
     &account::SERVICE,
     &organization::SERVICE,
+    &invitation::SERVICE,
     &credential::SERVICE,
 ];
 
@@ -76,10 +78,12 @@ pub(crate) async fn mount(ctx: &Ctx, credentials: &Credentials, wanted: &[String
         }
     }
     // Auth and credentials are opened even where they are not served: they are what turns tokens into callers.
+    let organizations = Organizations::open(ctx, credentials)?;
     let mut all = vec![
         auth::mount(ctx, credentials).await?,
         account::mount(ctx)?,
-        organization::mount(&Organizations::open(ctx, credentials)?),
+        organization::mount(&organizations),
+        invitation::mount(ctx, &organizations)?,
         credential::mount(credentials),
     ];
     all.retain(|mounted| wanted.is_empty() || wanted.iter().any(|name| name == mounted.service.name));

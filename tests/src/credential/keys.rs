@@ -113,7 +113,7 @@ async fn br_api_035_disabled_revoked_and_expired_keys_fail_and_revoked_ones_stay
         assert_eq!(error().await, "");
         app.advance(Duration::from_hours(24));
         assert_eq!(error().await, "API key has expired");
-        let ada = crate::credential::keys::again(&app, &ada.email).await;
+        let ada = again(&app, &ada.email).await;
         let gone = app.delete(&path).bearer(&ada).send().await.expect(200);
         assert_eq!(gone.text_at("/message"), "API key revoked");
         assert_eq!(error().await, "Invalid API key");
@@ -132,7 +132,7 @@ async fn br_api_035_disabled_revoked_and_expired_keys_fail_and_revoked_ones_stay
 }
 
 /// A new access token: the clock has moved past the end of the first one.
-pub(super) async fn again(app: &App, email: &str) -> String {
+pub(crate) async fn again(app: &App, email: &str) -> String {
     let body = json!({ "email": email, "password": "correct horse battery" });
     let answer = app.post("/api/v1/auth/login").json(&body).send().await.expect(200);
     answer.text_at("/access_token").to_owned()

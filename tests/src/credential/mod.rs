@@ -8,6 +8,8 @@ mod scopes;
 mod tokens;
 mod uses;
 
+pub(crate) use keys::again;
+
 use std::time::Duration;
 
 use polity_kernel::event::Event;

@@ -8,10 +8,10 @@ mod records;
 use polity_testing::{Answer, App, Person};
 use serde_json::{Value, json};
 
-const BASE: &str = "/api/v1/organization/organizations";
+pub(crate) const BASE: &str = "/api/v1/organization/organizations";
 
 /// Somebody's new organization: its id.
-async fn organization(app: &App, owner: &Person, name: &str) -> String {
+pub(crate) async fn organization(app: &App, owner: &Person, name: &str) -> String {
     let body = json!({ "name": name, "billing_email": "billing@example.com" });
     let made = app
         .post(BASE)
@@ -24,7 +24,7 @@ async fn organization(app: &App, owner: &Person, name: &str) -> String {
 }
 
 /// Adds somebody.
-async fn add(app: &App, by: &Person, organization: &str, who: &Person, role: &str) -> Answer {
+pub(crate) async fn add(app: &App, by: &Person, organization: &str, who: &Person, role: &str) -> Answer {
     app.post(&format!("{BASE}/{organization}/members"))
         .bearer(&by.access_token)
         .json(&json!({ "user_id": who.user_id, "role": role }))
@@ -33,7 +33,7 @@ async fn add(app: &App, by: &Person, organization: &str, who: &Person, role: &st
 }
 
 /// Changes a membership.
-async fn change(app: &App, by: &Person, organization: &str, who: &Person, body: Value) -> Answer {
+pub(crate) async fn change(app: &App, by: &Person, organization: &str, who: &Person, body: Value) -> Answer {
     app.put(&format!("{BASE}/{organization}/members/{}", who.user_id))
         .bearer(&by.access_token)
         .json(&body)
@@ -42,7 +42,7 @@ async fn change(app: &App, by: &Person, organization: &str, who: &Person, body: 
 }
 
 /// Removes somebody.
-async fn remove(app: &App, by: &Person, organization: &str, who: &Person) -> Answer {
+pub(crate) async fn remove(app: &App, by: &Person, organization: &str, who: &Person) -> Answer {
     app.delete(&format!("{BASE}/{organization}/members/{}", who.user_id))
         .bearer(&by.access_token)
         .send()
@@ -50,7 +50,7 @@ async fn remove(app: &App, by: &Person, organization: &str, who: &Person) -> Ans
 }
 
 /// What the platform says about an organization.
-async fn set(app: &App, organization: &str, body: Value) -> Answer {
+pub(crate) async fn set(app: &App, organization: &str, body: Value) -> Answer {
     app.put(&format!("{BASE}/{organization}"))
         .service()
         .json(&body)

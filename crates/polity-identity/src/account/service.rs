@@ -109,6 +109,15 @@ pub async fn claims(conn: &mut Conn, user_id: &AccountId) -> Result<Option<Accou
     Ok(store::find(conn, user_id).await?)
 }
 
+/// The active account with an address, for a sibling that was given the address by its owner or an administrator.
+///
+/// # Errors
+/// What the database says.
+pub async fn of_address(conn: &mut Conn, email: &str) -> Result<Option<Account>, Error> {
+    let found = store::find_by_email(conn, &fold_email(email)).await?;
+    Ok(found.filter(|account| account.is_active))
+}
+
 /// How many active super_admins there are.
 ///
 /// # Errors

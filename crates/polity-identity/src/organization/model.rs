@@ -115,7 +115,7 @@ pub struct Security {
 
 impl Security {
     /// Whether somebody with that address may be a member.
-    pub(super) fn admits(&self, email: &str) -> bool {
+    pub(crate) fn admits(&self, email: &str) -> bool {
         let domain = email.rsplit_once('@').map_or("", |(_, domain)| domain);
         let allowed = &self.allowed_email_domains;
         allowed.is_empty() || allowed.iter().any(|one| one.eq_ignore_ascii_case(domain))

@@ -138,7 +138,7 @@ pub async fn terms(conn: &mut Conn, organization_id: &str) -> Result<Option<Term
     }))
 }
 
-/// The name of an organization that is there and may be used.
+/// An organization that is there and may be used.
 ///
 /// # Errors
 /// What the database says.

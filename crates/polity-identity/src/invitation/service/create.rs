@@ -1,0 +1,181 @@
+//! Inviting somebody (BR-CRE).
+
+use chrono::Duration;
+use polity_kernel::{
+    Secret, TokenKind, TokenText,
+    db::Tx,
+    limit::Window,
+    mail::{Mail, Priority},
+};
+use polity_ports::{Said, invitation::InvitationSent};
+
+use super::{Actor, Error, PURPOSE, TOKENS, role};
+use crate::{
+    account::{self, AccountId, fold_email},
+    invitation::{
+        Invitations,
+        model::{Invitation, Status},
+        store,
+    },
+    organization::{self, Role},
+    post::post,
+};
+
+/// Whom to invite.
+pub(in crate::invitation) struct NewInvitation {
+    pub email: String,
+    pub role: Role,
+    pub message: Option<String>,
+    pub days: Option<u32>,
+}
+
+/// An invitation that was sent, with its token, which is in this answer and in the mail.
+pub(in crate::invitation) struct Sent {
+    pub invitation: Invitation,
+    pub token: Secret,
+}
+
+/// Invites somebody: the checks in the contract's order, the mail and the event in the same transaction.
+pub(in crate::invitation) async fn create(
+    tx: &mut Tx,
+    invitations: &Invitations,
+    actor: Actor<'_>,
+    organization_id: &str,
+    new: NewInvitation,
+) -> Result<Sent, Error> {
+    let ctx = &invitations.ctx;
+    let assigner = role(tx, actor, organization_id).await?;
+    let Some(organization) = organization::active(tx, organization_id).await? else {
+        return Err(Error::Refused("The organization is suspended"));
+    };
+    if !assigner.is_admin() {
+        return Err(Error::Forbidden(
+            "You don't have permission to invite users to this organization",
+        ));
+    }
+    if assigner.may_assign(new.role).is_err() {
+        return Err(Error::Forbidden("Your role may not invite somebody as this role"));
+    }
+    let (email, now) = (fold_email(&new.email), ctx.clock.now());
+    if !organization.security.0.admits(&email) {
+        return Err(Error::Refused(
+            "The organization takes members with addresses of its domains only",
+        ));
+    }
+    tx.lock("invitation", &format!("{organization_id}/{email}")).await?;
+    if let Some(live) = store::find_live(tx, organization_id, &email).await? {
+        if live.status_at(now) == Status::Pending {
+            return Err(Error::Pending);
+        }
+        store::close(tx, &live.invitation_id, Status::Expired, (None, None), now).await?;
+    }
+    if let Some(account) = account::of_address(tx, &email).await?
+        && organization::membership(tx, organization_id, &account.user_id.0)
+            .await?
+            .is_some()
+    {
+        return Err(Error::Member);
+    }
+    let inviter = match actor {
+        Actor::Person(id) => account::claims(tx, &AccountId(id.to_owned())).await?,
+        Actor::Service => None,
+    };
+    let kind = TokenKind::new("invite").map_err(|error| Error::Internal(error.to_string()))?;
+    let token = TokenText::generate(kind);
+    let id = ctx.ids.new_id("inv_");
+    let days = new.days.unwrap_or(invitations.settings.expiry_days);
+    let invitation = Invitation {
+        token: Some(ctx.secrets.seal(TOKENS, &id, token.expose().as_bytes())),
+        invitation_id: id,
+        organization_id: organization_id.to_owned(),
+        email,
+        role: new.role,
+        status: Status::Pending,
+        reason: None,
+        invited_by: actor.id().to_owned(),
+        message: new.message.filter(|message| !message.is_empty()),
+        organization_name: organization.name,
+        organization_domain: organization.domain,
+        inviter_name: inviter.as_ref().map(|inviter| inviter.name.clone()),
+        inviter_email: inviter.map(|inviter| inviter.email),
+        sent_count: 1,
+        last_sent_at: now,
+        expires_at: now + Duration::days(i64::from(days)),
+        accepted_at: None,
+        accepted_by: None,
+        created_at: now,
+    };
+    let hash = ctx.secrets.hash(PURPOSE, token.expose());
+    store::insert(tx, &invitation, hash.as_str()).await?;
+    post(tx, ctx, &mail(invitations, &invitation, &token)).await?;
+    let event = InvitationSent {
+        invitation_id: invitation.invitation_id.clone(),
+        organization_id: organization_id.to_owned(),
+        email: invitation.email.clone(),
+        role: invitation.role.as_str().to_owned(),
+        invited_by: invitation.invited_by.clone(),
+        email_sent: true,
+        timestamp: now,
+    };
+    ctx.events.publish(tx, event.event()).await?;
+    Ok(Sent { invitation, token })
+}
+
+/// Counts an invitation against the limits of its organization and inviter, and of its recipient. A service has none.
+pub(in crate::invitation) async fn limit(
+    invitations: &Invitations,
+    actor: Actor<'_>,
+    organization_id: &str,
+    email: &str,
+) -> Result<(), Error> {
+    let Actor::Person(user_id) = actor else { return Ok(()) };
+    let (limiter, settings) = (&invitations.ctx.limiter, &invitations.settings);
+    let hour = Window::new(
+        "invitations_per_hour",
+        u64::from(settings.per_hour),
+        std::time::Duration::from_hours(1),
+    );
+    let usage = limiter.take(&[hour], &format!("{organization_id}/{user_id}"), 1).await;
+    if !usage.allowed {
+        return Err(Error::Limited(usage));
+    }
+    let most = u64::from(settings.per_recipient_per_day);
+    let day = Window::new("invitations_per_recipient", most, std::time::Duration::from_hours(24));
+    let usage = limiter.take(&[day], &fold_email(email), 1).await;
+    if usage.allowed {
+        Ok(())
+    } else {
+        Err(Error::Limited(usage))
+    }
+}
+
+/// The mail. What the inviter wrote stands in it as text, and nothing in it is markup.
+pub(super) fn mail(invitations: &Invitations, invitation: &Invitation, token: &Secret) -> Mail {
+    let who = invitation.inviter_name.as_deref().unwrap_or("Somebody");
+    let name = &invitation.organization_name;
+    let word = invitation.message.as_deref().map_or_else(String::new, |message| {
+        let quoted: Vec<String> = message.lines().map(|line| format!("> {line}")).collect();
+        format!("{who} writes:\n\n{}\n\n", quoted.join("\n"))
+    });
+    let link = format!("{}?token={}", invitations.accept_url(), token.expose());
+    let until = invitation.expires_at.format("%Y-%m-%d %H:%M");
+    // A subject is one line.
+    let clean = |text: &str| {
+        text.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect::<String>()
+    };
+    Mail {
+        to: invitation.email.clone(),
+        subject: format!("{} invites you to {}", clean(who), clean(name)),
+        text: format!(
+            "{who} invites you to {name} as {}.\n\n{word}To accept, open this link before {until} UTC:\n\n{link}\n\n\
+             If you do not know what this is about, you need do nothing.\n",
+            invitation.role.as_str()
+        ),
+        html: None,
+        category: "invitation".to_owned(),
+        tags: vec!["invitation".to_owned()],
+        priority: Priority::High,
+    }
+}
