@@ -249,3 +249,60 @@ async fn br_dev_026_a_device_is_paired_once_with_whoever_is_first() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leaked_secret_ends_its_tokens_and_so_does_the_end_of_an_organization() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let id = crate::organization::organization(&app, &ada, "A").await;
+        let body = json!({ "device_id": "theirs", "organization_id": id });
+        let theirs = app
+            .post("/api/v1/auth/device/register")
+            .bearer(&ada.access_token)
+            .json(&body)
+            .send()
+            .await
+            .expect(200);
+        let own = register(&app, &ada, "own").await.expect(200);
+        let mut tokens = Vec::new();
+        for (device, made) in [("theirs", &theirs), ("own", &own)] {
+            let done = authenticate(&app, device, made.text_at("/device_secret"))
+                .await
+                .expect(200);
+            tokens.push(done.text_at("/access_token").to_owned());
+        }
+        let credentials = polity_identity::credential::Credentials::open(&app.ctx).unwrap();
+        let texts = [own.text_at("/device_secret").to_owned()];
+        let leaked = polity_identity::credential::revoke_leaked(&credentials, &texts)
+            .await
+            .unwrap();
+        assert_eq!(leaked.revoked.len(), 1);
+        let path = format!("/api/v1/organizations/{id}");
+        app.delete(&path).bearer(&ada.access_token).send().await.expect(200);
+        app.settle().await;
+        for (device, made) in [("theirs", &theirs), ("own", &own)] {
+            authenticate(&app, device, made.text_at("/device_secret"))
+                .await
+                .expect(401);
+        }
+        for (token, device) in tokens.iter().zip(["theirs", "own"]) {
+            let begun = std::time::Instant::now();
+            while verify(&app, token).await["valid"] == true {
+                assert!(begun.elapsed() < Duration::from_secs(1), "{device} goes on");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let path = format!("/api/v1/auth/device/{device}/pairing-token");
+            app.post(&path).bearer(token).send().await.expect(401);
+        }
+        let body = json!({ "device_id": "late", "organization_id": id });
+        app.post("/api/v1/auth/device/register")
+            .service()
+            .json(&body)
+            .send()
+            .await
+            .expect(400);
+        let info = app.get("/api/v1/auth/info").send().await.expect(200);
+        assert_eq!(info.body["capabilities"]["device_authentication"], true);
+    })
+    .await;
+}

@@ -62,6 +62,9 @@ pub enum Error {
     /// The organization has no such device.
     #[error("Device not found or unauthorized")]
     DeviceNotFound,
+    /// An organization that is not there, or suspended.
+    #[error("The organization is unknown or suspended")]
+    OrganizationUnusable,
     /// Unknown, or not to be used.
     #[error("Device is unknown or not active")]
     DeviceUnusable,
@@ -152,6 +155,7 @@ impl From<Error> for Problem {
             Error::InvalidDevice => challenge(code::INVALID_DEVICE, &error),
             Error::DeviceNotFound => Self::new(code::DEVICE_NOT_FOUND, error.to_string()),
             Error::DeviceUnusable => Self::new(code::DEVICE_UNUSABLE, error.to_string()),
+            Error::OrganizationUnusable => Self::new(codes::BAD_REQUEST, error.to_string()),
             Error::DeviceExists => Self::new(code::DEVICE_EXISTS, error.to_string()),
             Error::SessionNotFound => Self::new(code::SESSION_NOT_FOUND, error.to_string()),
             Error::RegistrationEnded => Self::new(code::REGISTRATION_ENDED, error.to_string()),

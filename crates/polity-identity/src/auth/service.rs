@@ -11,6 +11,7 @@ mod session;
 
 pub(super) use admin::{bootstrap, setup};
 pub use admin::{create_admin, setup_token};
+pub(crate) use device::end_device_tokens;
 pub(super) use device::{
     DeviceChange, NewDevice, authenticate_device, change_device, list_devices, new_pairing, pair, refresh_secret,
     register_device, revoke_device, verify_device,

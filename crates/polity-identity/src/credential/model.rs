@@ -106,7 +106,7 @@ pub struct Credential {
     pub rate_limits: Json<RateLimits>,
     /// Uses that are left; `None`: they are not counted.
     pub credits: Option<i64>,
-    /// To what they are filled up.
+    /// How many there are when it is full.
     pub credit_amount: Option<i64>,
     /// How often.
     pub credit_interval: Option<Interval>,

@@ -11,7 +11,7 @@ mod usage;
 pub(super) use issue::revoked;
 pub(crate) use issue::{Issued, NewCredential, end, find_device, issue};
 pub(crate) use keys::{
-    KeyChange, NewKey, change_key, create_key, key, keys, may_change, revoke_key, rotate_key, set_limits,
+    KeyChange, NewKey, change_key, create_key, is_usable, key, keys, may_change, revoke_key, rotate_key, set_limits,
 };
 pub(crate) use lifecycle::organization_changed;
 pub use lifecycle::{Leaked, revoke_leaked};

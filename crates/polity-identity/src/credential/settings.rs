@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CredentialSettings {
-    /// How many verified credentials each process remembers, so that it need not look them up again; each takes about two
+    /// How many verified credentials each process remembers, so that it need not look them up again; each takes about 1.3
     /// kilobytes. 0: every one is looked up every time.
     pub remembered: u32,
     /// After how many days an integration token ends whose maker says nothing.

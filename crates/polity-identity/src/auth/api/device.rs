@@ -73,7 +73,10 @@ struct DeviceRegistered {
 /// Registers a device of an organization; its secret is in this answer and nowhere else.
 ///
 /// For administrators of the organization and of the platform, and for services.
-#[operation("auth.register_device", errors(codes::FORBIDDEN, code::DEVICE_EXISTS))]
+#[operation(
+    "auth.register_device",
+    errors(codes::FORBIDDEN, codes::BAD_REQUEST, code::DEVICE_EXISTS)
+)]
 async fn register(
     caller: Caller,
     State(auth): State<Auth>,

@@ -53,6 +53,10 @@ fn endpoints() -> BTreeMap<&'static str, &'static str> {
         ("verify_token", "/api/v1/auth/verify-token"),
         ("user_info", "/api/v1/auth/user-info"),
         ("sessions", "/api/v1/auth/sessions"),
+        ("api_keys", "/api/v1/auth/api-keys"),
+        ("verify_api_key", "/api/v1/auth/verify-api-key"),
+        ("devices", "/api/v1/auth/device/list"),
+        ("device_authenticate", "/api/v1/auth/device/authenticate"),
         ("jwks", "/.well-known/jwks.json"),
     ])
 }
@@ -63,12 +67,12 @@ async fn info(_: Public) -> Json<Info> {
     Json(Info {
         service: "auth_microservice",
         version: VERSION,
-        description: "Identity authority: registration, sign-in, tokens and sessions",
+        description: "Identity authority: registration, sign-in, tokens, sessions, API keys and devices",
         capabilities: Capabilities {
             jwt_verification: vec!["polity", "isa_user"],
-            api_key_management: false,
+            api_key_management: true,
             token_generation: true,
-            device_authentication: false,
+            device_authentication: true,
             oauth2_client_credentials: false,
         },
         endpoints: endpoints(),

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Duration, Utc};
 use polity_kernel::{
-    Secret, TokenKind, TokenText,
+    Ctx, Secret, TokenKind, TokenText,
     caller::{Caller, Grant, Kind as CallerKind},
-    db::{Conn, Json, Tx},
+    db::{self, Conn, Json, Tx},
 };
 use polity_ports::{
     Said,
@@ -48,6 +48,9 @@ pub(in crate::auth) async fn register_device(
     new: NewDevice,
 ) -> Result<(Device, Secret), Error> {
     credential::may_change(tx, caller, &new.organization_id).await?;
+    if !credential::is_usable(tx, &new.organization_id).await? {
+        return Err(Error::OrganizationUnusable);
+    }
     let now = auth.ctx.clock.now();
     let mut device = Device {
         device_id: new.device_id,
@@ -253,10 +256,14 @@ pub(in crate::auth) async fn refresh_secret(
 async fn end_credential(tx: &mut Tx, auth: &Auth, device: &Device, by: &str) -> Result<(), Error> {
     let place = (device.organization_id.as_str(), device.credential_id.as_str());
     credential::end(tx, &auth.credentials, place, by, REASON).await?;
-    let until = auth.ctx.clock.now() + auth.settings.longest_access();
-    store::session::revoke(tx, &device.credential_id, until).await?;
     remember_revoked(tx, auth, vec![device.credential_id.clone()]);
     Ok(())
+}
+
+/// Ends every token that a secret of a device was exchanged for, whoever revoked the secret.
+pub(crate) async fn end_device_tokens(tx: &mut Tx, ctx: &Ctx, credential_id: &str) -> db::Result<()> {
+    let until = ctx.clock.now() + Duration::seconds(DEVICE_TTL);
+    store::session::revoke(tx, credential_id, until).await
 }
 
 /// What is to change of a device; what is `None` stays.
@@ -282,8 +289,7 @@ pub(in crate::auth) async fn change_device(
         Some(false) if device.status == DeviceStatus::Active => {
             device.status = DeviceStatus::Inactive;
             // Tokens are looked up where they are verified; where they open something, they have to end.
-            let until = auth.ctx.clock.now() + auth.settings.longest_access();
-            store::session::revoke(tx, &device.credential_id, until).await?;
+            end_device_tokens(tx, &auth.ctx, &device.credential_id).await?;
             remember_revoked(tx, auth, vec![device.credential_id.clone()]);
         }
         Some(false) | None => {}

@@ -13,12 +13,15 @@ use polity_ports::{
     integration::{ApiTokenCreated, ApiTokenRevoked},
 };
 
-use crate::credential::{
-    Credentials, Error,
-    engine::{PURPOSE, Subject},
-    limits::RateLimits,
-    model::{Credential, Interval, Kind},
-    store::{self, Revoked},
+use crate::{
+    auth,
+    credential::{
+        Credentials, Error,
+        engine::{PURPOSE, Subject},
+        limits::RateLimits,
+        model::{Credential, Interval, Kind},
+        store::{self, Revoked},
+    },
 };
 
 /// A credential to make.
@@ -81,7 +84,8 @@ pub(crate) async fn issue(tx: &mut Tx, credentials: &Credentials, new: NewCreden
         ip_allowlist: Json(new.ip_allowlist),
         rate_limits: Json(new.rate_limits),
         credits: new.credits,
-        credit_amount: new.refill.map(|(amount, _)| amount),
+        // How many there are when it is full: what is told of a limit needs that too where nothing fills it up.
+        credit_amount: new.refill.map(|(amount, _)| amount).or(new.credits),
         credit_interval: new.refill.map(|(_, interval)| interval),
         credit_period: new.refill.map(|(_, interval)| interval.period(now)),
         is_enabled: true,
@@ -143,7 +147,10 @@ pub(in crate::credential) async fn revoked(
     let timestamp = credentials.ctx.clock.now();
     let (by, reason) = (by.to_owned(), reason.to_owned());
     let event = match kind {
-        Kind::Device => None,
+        Kind::Device => {
+            auth::end_device_tokens(tx, &credentials.ctx, &id).await?;
+            None
+        }
         Kind::Token => Some(
             ApiTokenRevoked {
                 token_id: id,

@@ -62,6 +62,12 @@ async fn standing(conn: &mut Conn, caller: &Caller, organization_id: &str) -> Re
     }
 }
 
+/// Whether anything may be made in an organization: it is there and active.
+pub(crate) async fn is_usable(conn: &mut Conn, organization_id: &str) -> Result<bool, Error> {
+    let terms = tenancy::terms(conn, organization_id).await?;
+    Ok(terms.is_some_and(|terms| terms.is_active))
+}
+
 /// Members, and those above, see keys and limits.
 pub(crate) async fn may_read(conn: &mut Conn, caller: &Caller, organization_id: &str) -> Result<(), Error> {
     match standing(conn, caller, organization_id).await? {
