@@ -5,12 +5,11 @@ mod tokens;
 mod uses;
 
 use garde::Validate;
-use ipnet::IpNet;
 use polity_kernel::http::{Json, Routes, codes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Credentials, model::network, service::Workspace};
+use super::{Credentials, service::Workspace};
 
 /// Which workspace is meant.
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
@@ -30,22 +29,6 @@ struct Message {
 
 fn message(message: &'static str) -> Json<Message> {
     Json(Message { message })
-}
-
-/// A garde rule: every entry is an address or a network.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the validator hands its context over by reference"
-)]
-fn is_network(text: &str, (): &()) -> garde::Result {
-    network(text).map(drop).ok_or_else(|| {
-        garde::Error::new("Input should be an IP address or a network such as 192.0.2.0/24 or 2001:db8::/32")
-    })
-}
-
-/// The networks of an allow-list that was validated.
-fn networks(texts: &[String]) -> Vec<IpNet> {
-    texts.iter().filter_map(|text| network(text)).collect()
 }
 
 /// The operations.

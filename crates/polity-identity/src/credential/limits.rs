@@ -60,11 +60,10 @@ impl Field {
 /// Limits by field. A field that is null has no limit; one that is missing leaves the question open.
 pub type RateLimits = BTreeMap<Field, Option<u64>>;
 
-/// [`RateLimits`] as they stand in the document.
-#[derive(JsonSchema)]
+/// [`RateLimits`] with all four fields, null for none: as they are answered, and as they stand in the document.
+#[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "RateLimits", deny_unknown_fields)]
-#[expect(dead_code, reason = "only its schema is used")]
-pub(crate) struct RateLimitsDoc {
+pub(crate) struct RateLimitsOut {
     /// Requests in a second.
     requests_per_second: Option<u64>,
     /// Requests in a minute.
@@ -73,6 +72,19 @@ pub(crate) struct RateLimitsDoc {
     requests_per_day: Option<u64>,
     /// Tokens of a language model, or whatever else a verifier counts, in a day.
     tokens_per_day: Option<u64>,
+}
+
+impl RateLimitsOut {
+    /// What is set of these limits.
+    pub(crate) fn set(limits: &RateLimits) -> Self {
+        let limit = |field| limits.get(&field).copied().flatten();
+        Self {
+            requests_per_second: limit(Field::RequestsPerSecond),
+            requests_per_minute: limit(Field::RequestsPerMinute),
+            requests_per_day: limit(Field::RequestsPerDay),
+            tokens_per_day: limit(Field::TokensPerDay),
+        }
+    }
 }
 
 /// Who set a limit.

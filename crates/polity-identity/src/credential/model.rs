@@ -210,7 +210,7 @@ impl Credential {
 
 /// An entry of an allow-list: an address or a network. An IPv4 address mapped into IPv6 is the IPv4 address, and so is a
 /// network of them; host bits beyond the prefix are dropped.
-pub(crate) fn network(text: &str) -> Option<IpNet> {
+fn network(text: &str) -> Option<IpNet> {
     let text = text.trim();
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Some(IpNet::from(ip.to_canonical()));
@@ -225,6 +225,22 @@ pub(crate) fn network(text: &str) -> Option<IpNet> {
         }
         net => Some(net.trunc()),
     }
+}
+
+/// A garde rule: an entry of an allow-list is an address or a network.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the validator hands its context over by reference"
+)]
+pub(crate) fn is_network(text: &str, (): &()) -> garde::Result {
+    network(text).map(drop).ok_or_else(|| {
+        garde::Error::new("Input should be an IP address or a network such as 192.0.2.0/24 or 2001:db8::/32")
+    })
+}
+
+/// The networks of an allow-list that was validated.
+pub(crate) fn networks(texts: &[String]) -> Vec<IpNet> {
+    texts.iter().filter_map(|text| network(text)).collect()
 }
 
 /// A moment as the beginning of its minute, in seconds since 1970.

@@ -4,11 +4,7 @@
 
 use polity_kernel::db::Conn;
 
-use super::{
-    Error,
-    limits::{Field, RateLimits},
-    settings::Tier,
-};
+use super::{Error, limits::RateLimits, settings::Tier};
 use crate::{
     auth,
     organization::{self, Plan, Role, Status},
@@ -52,17 +48,13 @@ pub(crate) async fn terms(conn: &mut Conn, organization_id: &str) -> Result<Opti
         };
         return Ok((!organization_id.starts_with("org_")).then_some(personal));
     };
-    let limits = found.rate_limits.map(|limits| {
-        let named = |field: Field| Some((field, *limits.get(field.as_str())?));
-        Field::ALL.into_iter().filter_map(named).collect()
-    });
     Ok(Some(Terms {
         tier: match found.plan {
             Plan::Free | Plan::Starter => Tier::Free,
             Plan::Professional => Tier::Pro,
             Plan::Enterprise => Tier::Enterprise,
         },
-        rate_limits: limits,
+        rate_limits: found.rate_limits,
         allows_endless: found.allows_endless_tokens,
         is_active: found.status == Status::Active,
     }))

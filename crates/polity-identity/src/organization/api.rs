@@ -25,14 +25,6 @@ use super::{
     service::{self, Actor, Change, New},
 };
 
-/// The limits that an organization may set.
-const LIMITS: [&str; 4] = [
-    "requests_per_second",
-    "requests_per_minute",
-    "requests_per_day",
-    "tokens_per_day",
-];
-
 /// Who acts; what acts for nobody is not let in.
 fn actor(caller: &Caller) -> Result<Actor> {
     Actor::of(caller).ok_or_else(|| Problem::unauthenticated("User authentication required"))
@@ -409,38 +401,20 @@ async fn delete(
     }))
 }
 
-/// The four limits; null: none.
-#[derive(Debug, Serialize, JsonSchema)]
-struct RateLimitsOut {
-    /// Requests in a second.
-    requests_per_second: Option<u64>,
-    /// Requests in a minute.
-    requests_per_minute: Option<u64>,
-    /// Requests in a day, in UTC.
-    requests_per_day: Option<u64>,
-    /// Tokens in a day, in UTC.
-    tokens_per_day: Option<u64>,
-}
-
 /// The limits of an organization.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Limits {
     /// The limits, for keys that have none of their own.
-    rate_limits: RateLimitsOut,
+    rate_limits: credential::RateLimitsOut,
     /// `configured`, or `unset` if nobody set any.
     source: &'static str,
 }
 
 impl Limits {
     fn new(limits: Option<RateLimits>) -> Json<Self> {
-        let limit = |name: &str| limits.as_ref().and_then(|limits| limits.get(name).copied().flatten());
+        let set = credential::RateLimitsOut::set(&limits.clone().unwrap_or_default());
         Json(Self {
-            rate_limits: RateLimitsOut {
-                requests_per_second: limit("requests_per_second"),
-                requests_per_minute: limit("requests_per_minute"),
-                requests_per_day: limit("requests_per_day"),
-                tokens_per_day: limit("tokens_per_day"),
-            },
+            rate_limits: set,
             source: if limits.is_some() { "configured" } else { "unset" },
         })
     }
@@ -465,7 +439,7 @@ async fn get_limits(
 struct LimitsIn {
     /// Null or left out: no limit.
     #[garde(skip)]
-    #[schemars(with = "credential::RateLimitsDoc")]
+    #[schemars(with = "credential::RateLimitsOut")]
     limits: RateLimits,
 }
 
@@ -477,13 +451,6 @@ async fn set_limits(
     Path(organization_id): Path<String>,
     Json(body): Json<LimitsIn>,
 ) -> Result<Json<Limits>> {
-    if let Some(name) = body.limits.keys().find(|name| !LIMITS.contains(&name.as_str())) {
-        return Err(Problem::field(
-            &[name],
-            format!("There is no limit of this name; there are {}", LIMITS.join(", ")),
-            "value_error",
-        ));
-    }
     let actor = actor(&caller)?;
     let mut tx = organizations.ctx.db.begin().await?;
     let limits = service::set_limits(&mut tx, &organizations, &actor, &organization_id, body.limits).await?;

@@ -1,12 +1,12 @@
 //! What an organization is, who is in it, and who may make whom what. Pure: no I/O, no clock.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use polity_kernel::{Record, Value, db::Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
+
+use crate::credential;
 
 /// What an organization pays for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Value, Serialize, Deserialize, JsonSchema)]
@@ -100,8 +100,8 @@ pub enum MemberStatus {
     Suspended,
 }
 
-/// Limits of an organization by name; null: no limit.
-pub type RateLimits = BTreeMap<String, Option<u64>>;
+/// Limits of an organization; null: no limit.
+pub type RateLimits = credential::RateLimits;
 
 /// What an organization demands of its members.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,8 +7,6 @@ mod members;
 mod owners;
 mod records;
 
-use std::collections::BTreeMap;
-
 use polity_kernel::{
     caller::{Caller, Kind as CallerKind},
     db::{Conn, Tx},
@@ -25,7 +23,7 @@ pub(super) use records::{Change, New, create, delete, get, limits, set_limits, u
 
 use super::{
     Error,
-    model::{MemberStatus, Membership, Organization, Plan, Role, Status},
+    model::{MemberStatus, Membership, Organization, Plan, RateLimits, Role, Status},
     store,
 };
 
@@ -115,8 +113,8 @@ pub struct Terms {
     pub plan: Plan,
     /// How it is.
     pub status: Status,
-    /// Its limits by name, null for none; `None`: nobody set any.
-    pub rate_limits: Option<BTreeMap<String, Option<u64>>>,
+    /// Its limits, null for none; `None`: nobody set any.
+    pub rate_limits: Option<RateLimits>,
     /// Whether tokens may be made in it that never end.
     pub allows_endless_tokens: bool,
 }

@@ -1,12 +1,13 @@
-//! API keys of organizations: made, listed, limited, rotated, revoked, verified for others.
+//! API keys of organizations: made, listed, changed, rotated, revoked.
 
-use std::{collections::BTreeMap, net::IpAddr};
+mod uses;
+mod verify;
 
 use chrono::{DateTime, Duration, Utc};
 use garde::Validate;
 use ipnet::IpNet;
 use polity_kernel::{
-    caller::{Caller, Kind as CallerKind},
+    caller::Caller,
     clock,
     http::{self, Given, Idempotency, Json, Path, Problem, Query, Reply, Result, Routes, State, codes},
     operation,
@@ -18,8 +19,8 @@ use super::{Done, done};
 use crate::{
     auth::Auth,
     credential::{
-        self, Ask, Credential, Field, Granularity, Interval, Issued, Item, KeyChange, Kind, Known, NewKey, RateLimits,
-        RateLimitsDoc, Source, Use, Verdict, Verifier, code,
+        self, Credential, Interval, Issued, KeyChange, Kind, NewKey, RateLimits, RateLimitsOut, code, is_network,
+        networks,
     },
 };
 
@@ -92,7 +93,7 @@ struct ApiKeyCreate {
     /// the organization's.
     #[garde(skip)]
     #[serde(default)]
-    #[schemars(with = "RateLimitsDoc")]
+    #[schemars(with = "RateLimitsOut")]
     rate_limits: RateLimits,
     /// How much may be spent with it. There is no billing that could say how much was, so that only null is taken.
     #[garde(skip)]
@@ -104,20 +105,6 @@ struct ApiKeyCreate {
 
 fn organization() -> String {
     "organization".to_owned()
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the validator hands its context over by reference"
-)]
-fn is_network(text: &str, (): &()) -> garde::Result {
-    credential::network(text).map(drop).ok_or_else(|| {
-        garde::Error::new("Input should be an IP address or a network such as 192.0.2.0/24 or 2001:db8::/32")
-    })
-}
-
-fn networks(texts: &[String]) -> Vec<IpNet> {
-    texts.iter().filter_map(|text| credential::network(text)).collect()
 }
 
 fn bad(text: &'static str) -> Problem {
@@ -211,7 +198,7 @@ struct ApiKeyCreated {
     /// Addresses and networks it may be used from.
     ip_allowlist: Vec<String>,
     /// Its own limits.
-    #[schemars(with = "RateLimitsDoc")]
+    #[schemars(with = "RateLimitsOut")]
     rate_limits: RateLimits,
     /// Always null.
     spend_limit: Option<f64>,
@@ -372,7 +359,7 @@ struct ApiKeyInfo {
     /// Addresses and networks it may be used from.
     ip_allowlist: Vec<String>,
     /// Its own limits.
-    #[schemars(with = "RateLimitsDoc")]
+    #[schemars(with = "RateLimitsOut")]
     rate_limits: RateLimits,
     /// Always null.
     spend_limit: Option<f64>,
@@ -563,420 +550,12 @@ async fn rotate(
     Ok(Json(out).into())
 }
 
-/// The four limits; null: none.
-#[derive(Debug, Serialize, JsonSchema)]
-struct RateLimitsOut {
-    /// Requests in a second.
-    requests_per_second: Option<u64>,
-    /// Requests in a minute.
-    requests_per_minute: Option<u64>,
-    /// Requests in a day, in UTC.
-    requests_per_day: Option<u64>,
-    /// Tokens in a day, in UTC.
-    tokens_per_day: Option<u64>,
-}
-
-impl RateLimitsOut {
-    fn of(limit: impl Fn(Field) -> Option<u64>) -> Self {
-        Self {
-            requests_per_second: limit(Field::RequestsPerSecond),
-            requests_per_minute: limit(Field::RequestsPerMinute),
-            requests_per_day: limit(Field::RequestsPerDay),
-            tokens_per_day: limit(Field::TokensPerDay),
-        }
-    }
-
-    fn set(limits: &RateLimits) -> Self {
-        Self::of(|field| limits.get(&field).copied().flatten())
-    }
-}
-
-/// The limits of a key.
-#[derive(Debug, Serialize, JsonSchema)]
-struct KeyLimits {
-    /// The limits.
-    rate_limits: RateLimitsOut,
-    /// `configured`, or `unset` if it has none of its own.
-    source: &'static str,
-}
-
-impl KeyLimits {
-    fn new(limits: &RateLimits) -> Json<Self> {
-        Json(Self {
-            rate_limits: RateLimitsOut::set(limits),
-            source: if limits.is_empty() { "unset" } else { "configured" },
-        })
-    }
-}
-
-/// The limits of an API key. For members of the organization.
-#[operation("auth.get_api_key_limits", errors(codes::FORBIDDEN, code::API_KEY_NOT_FOUND))]
-async fn get_limits(
-    caller: Caller,
-    State(auth): State<Auth>,
-    Path(key_id): Path<String>,
-    Query(query): Query<OrganizationQuery>,
-) -> Result<Json<KeyLimits>> {
-    let mut read = auth.ctx.db.read().await?;
-    let key = credential::key(&mut read, &caller, &query.organization_id, &key_id).await?;
-    Ok(KeyLimits::new(&key.rate_limits.0))
-}
-
-/// New limits of a key.
-#[derive(Debug, Deserialize, Validate, JsonSchema)]
-#[serde(transparent)]
-struct LimitsIn {
-    /// Limits by name. Null: no limit; left out: the organization's.
-    #[garde(skip)]
-    #[schemars(with = "RateLimitsDoc")]
-    limits: RateLimits,
-}
-
-/// Replaces the limits of an API key. For administrators of the organization.
-///
-/// A limit that is null is none; one that is left out is the organization's; 0 refuses every request.
-#[operation("auth.set_api_key_limits", errors(codes::FORBIDDEN, code::API_KEY_NOT_FOUND))]
-async fn set_limits(
-    caller: Caller,
-    State(auth): State<Auth>,
-    Path(key_id): Path<String>,
-    Query(query): Query<OrganizationQuery>,
-    Json(body): Json<LimitsIn>,
-) -> Result<Json<KeyLimits>> {
-    let place = (query.organization_id.as_str(), key_id.as_str());
-    let mut tx = auth.ctx.db.begin().await?;
-    let limits = credential::set_limits(&mut tx, &auth.credentials, &caller, place, body.limits).await?;
-    tx.commit().await?;
-    Ok(KeyLimits::new(&limits))
-}
-
-/// A key to verify.
-#[derive(Deserialize, Validate, JsonSchema)]
-struct VerifyIn {
-    /// The key. At most a kilobyte is looked at; what is longer is no key.
-    #[garde(skip)]
-    api_key: String,
-    /// The project it is used for; a key for one project counts there alone.
-    #[garde(length(chars, max = 255))]
-    project_id: Option<String>,
-    /// Where its user is; a key with an allow-list counts from there alone.
-    #[garde(length(chars, max = 64))]
-    #[schemars(example = &"192.0.2.1")]
-    ip_address: Option<String>,
-    /// As how many requests this counts.
-    #[garde(range(min = 1, max = 1_000_000))]
-    #[serde(default = "one")]
-    cost: u32,
-    /// How many tokens are counted with it, against tokens_per_day.
-    #[garde(range(min = 0, max = 1_000_000_000))]
-    #[serde(default)]
-    tokens: u64,
-}
-
-fn one() -> u32 {
-    1
-}
-
-/// What a key proves.
-#[derive(Debug, Default, Serialize, JsonSchema)]
-struct ApiKeyVerification {
-    /// Whether it counts.
-    valid: bool,
-    /// Its id.
-    key_id: Option<String>,
-    /// The organization it acts in, and in no other.
-    organization_id: Option<String>,
-    /// What it is called.
-    name: Option<String>,
-    /// What it may do; empty together with `scopes`: everything in its organization.
-    permissions: Vec<String>,
-    /// The one project it is for.
-    project_id: Option<String>,
-    /// Who it belongs to.
-    owner_type: Option<OwnerType>,
-    /// The service account.
-    service_account_id: Option<String>,
-    /// The person a token acts for.
-    user_id: Option<String>,
-    /// Scopes; of a token those that its person's role carries.
-    scopes: Vec<String>,
-    /// When it ends; null: never.
-    #[serde(with = "clock::rfc3339::option")]
-    #[schemars(with = "Option<DateTime<Utc>>")]
-    expires_at: Option<DateTime<Utc>>,
-    /// Addresses and networks it may be used from.
-    ip_allowlist: Vec<String>,
-    /// Its own limits.
-    #[schemars(with = "RateLimitsDoc")]
-    rate_limits: RateLimits,
-    /// Always null.
-    spend_limit: Option<f64>,
-    /// The limits in force, its own or its organization's.
-    effective_rate_limits: BTreeMap<Field, u64>,
-    /// Of the limit that has least left: its name, how much there is, how much is used and left, in how many seconds it is
-    /// counted anew.
-    rate_limit: Option<RateLimitState>,
-    /// Why it does not count.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-/// A limit and what is left of it.
-#[derive(Debug, Serialize, JsonSchema)]
-struct RateLimitState {
-    /// What is limited.
-    field: &'static str,
-    /// How much.
-    limit: u64,
-    /// How much of it is used, this request included.
-    used: u64,
-    /// How much is left.
-    remaining: u64,
-    /// In how many seconds it is counted anew.
-    reset_after: u64,
-}
-
-impl ApiKeyVerification {
-    fn refused(error: String) -> Self {
-        Self {
-            error: Some(error),
-            ..Self::default()
-        }
-    }
-
-    fn of(known: &Known, rate_limit: Option<RateLimitState>) -> Self {
-        let key = &known.credential;
-        let is_token = key.kind == Kind::Token;
-        let scopes = match &known.caller.grant {
-            Some(polity_kernel::caller::Grant::Only(scopes)) if is_token => scopes.iter().cloned().collect(),
-            _ => key.scopes.0.clone(),
-        };
-        let effective = known.limits.iter().filter_map(|limit| Some((limit.of?, limit.most)));
-        Self {
-            valid: true,
-            key_id: Some(key.id.clone()),
-            organization_id: Some(key.organization_id.clone()),
-            name: Some(key.name.clone()),
-            permissions: key.permissions.0.clone(),
-            project_id: key.project_id.clone(),
-            owner_type: Some(owner(key.kind)),
-            service_account_id: key.subject_id.clone().filter(|_| key.kind == Kind::Service),
-            user_id: key.subject_id.clone().filter(|_| is_token),
-            scopes,
-            expires_at: key.expires_at,
-            ip_allowlist: texts(&key.ip_allowlist.0),
-            rate_limits: key.rate_limits.0.clone(),
-            spend_limit: None,
-            effective_rate_limits: effective.collect(),
-            rate_limit,
-            error: None,
-        }
-    }
-}
-
-/// Verifies an API key for somebody else: a gateway, a service. The use counts against its limits.
-///
-/// 200 whether it counts or not: `valid` says so, `error` why not. 429 if it counts and a limit is reached. A key of a
-/// service account with the scope `auth.api_keys.verify` learns of its own organization's keys alone.
-#[operation("auth.verify_api_key", errors(codes::FORBIDDEN, codes::RATE_LIMITED))]
-async fn verify(
-    verifier: Verifier,
-    State(auth): State<Auth>,
-    Json(body): Json<VerifyIn>,
-) -> Result<Json<ApiKeyVerification>> {
-    let ip = match body.ip_address.as_deref().map(|text| text.trim().parse::<IpAddr>()) {
-        Some(Err(_)) => {
-            let text = "Input should be an IP address";
-            return Err(Problem::field(&["ip_address"], text, "value_error"));
-        }
-        Some(Ok(ip)) => Some(ip),
-        None => None,
-    };
-    let within = verifier
-        .organization_id
-        .as_deref()
-        .filter(|_| verifier.kind == CallerKind::ApiCredential);
-    let ask = Ask {
-        asked: Use {
-            project_id: body.project_id.as_deref(),
-            ip,
-        },
-        cost: body.cost,
-        tokens: body.tokens,
-        within,
-    };
-    let verification = match auth.credentials.verify(&body.api_key, ask).await? {
-        Verdict::Valid(known, tightest) => {
-            if let Some(ip) = ip {
-                auth.credentials.seen_at(&known, ip);
-            }
-            let state = tightest.and_then(|(at, usage)| {
-                let limit = known.limits.get(at)?;
-                Some(RateLimitState {
-                    field: limit.field,
-                    limit: usage.limit,
-                    used: usage.used,
-                    remaining: usage.remaining,
-                    reset_after: usage.reset_seconds(),
-                })
-            });
-            ApiKeyVerification::of(&known, state)
-        }
-        Verdict::Refused(refusal) => ApiKeyVerification::refused(refusal.to_string()),
-        Verdict::Limited(_, limited) => return Err(limited.into()),
-    };
-    Ok(Json(verification))
-}
-
-/// A limit, and what of it is used.
-#[derive(Debug, Serialize, JsonSchema)]
-struct UsageItem {
-    /// How much; null: no limit.
-    limit: Option<u64>,
-    /// How much of it is used in the present window.
-    used: u64,
-    /// How much is left; null: no limit.
-    remaining: Option<u64>,
-    /// Who set the limit.
-    source: Source,
-    /// How long the window is.
-    window_seconds: u64,
-    /// How much of it is used, in percent with two digits, at most 100; null without a limit, or if it is 0.
-    percentage: Option<f64>,
-}
-
-impl From<Item> for UsageItem {
-    fn from(item: Item) -> Self {
-        Self {
-            remaining: item.remaining(),
-            percentage: item
-                .share()
-                .and_then(|share| u32::try_from(share).ok())
-                .map(|share| f64::from(share) / 100.0),
-            limit: item.limit,
-            used: item.used,
-            source: item.source,
-            window_seconds: item.window_seconds,
-        }
-    }
-}
-
-/// The limits of an organization, and what of them is used.
-#[derive(Debug, Serialize, JsonSchema)]
-struct UsageVsLimitOut {
-    /// The organization.
-    organization_id: String,
-    /// Its limits.
-    rate_limits: RateLimitsOut,
-    /// What of them is used, by name.
-    usage: BTreeMap<Field, UsageItem>,
-    /// What is reached, or nearly.
-    warnings: Vec<String>,
-}
-
-/// The limits of an organization, and what of them its keys and tokens have used. For its members.
-#[operation("auth.usage_vs_limit", errors(codes::FORBIDDEN, code::ORGANIZATION_NOT_FOUND))]
-async fn usage_vs_limit(
-    caller: Caller,
-    State(auth): State<Auth>,
-    Query(query): Query<OrganizationQuery>,
-) -> Result<Json<UsageVsLimitOut>> {
-    let found = credential::usage_vs_limit(&auth.credentials, &caller, &query.organization_id).await?;
-    Ok(Json(UsageVsLimitOut {
-        organization_id: query.organization_id,
-        rate_limits: RateLimitsOut::set(&found.rate_limits),
-        usage: found
-            .usage
-            .into_iter()
-            .map(|(field, item)| (field, item.into()))
-            .collect(),
-        warnings: found.warnings,
-    }))
-}
-
-/// Which uses.
-#[derive(Debug, Deserialize, Validate, JsonSchema)]
-struct UsageQuery {
-    /// The organization.
-    #[garde(length(chars, min = 1, max = 255))]
-    #[schemars(example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
-    organization_id: String,
-    /// By minute (kept two days), hour (ninety) or day.
-    #[garde(skip)]
-    granularity: Granularity,
-    /// From when; left out, a day before `to`.
-    #[garde(skip)]
-    from: Option<DateTime<Utc>>,
-    /// Until when; left out, now.
-    #[garde(skip)]
-    to: Option<DateTime<Utc>>,
-}
-
-/// Uses in a span of time.
-#[derive(Debug, Serialize, JsonSchema)]
-struct UsageSpan {
-    /// When it begins.
-    #[serde(with = "clock::rfc3339")]
-    #[schemars(with = "DateTime<Utc>")]
-    start: DateTime<Utc>,
-    /// Requests that were served.
-    requests: i64,
-    /// Tokens that were counted.
-    tokens: i64,
-    /// Requests that a limit refused.
-    refused: i64,
-}
-
-/// Uses by span.
-#[derive(Debug, Serialize, JsonSchema)]
-struct UsageSpans {
-    /// The spans that have any, oldest first, at most 1500.
-    items: Vec<UsageSpan>,
-}
-
-/// The uses of an API key by span of time; `all` in place of the key is the whole organization. For its members.
-#[operation("auth.api_key_usage", errors(codes::FORBIDDEN))]
-async fn usage(
-    caller: Caller,
-    State(auth): State<Auth>,
-    Path(key_id): Path<String>,
-    Query(query): Query<UsageQuery>,
-) -> Result<Json<UsageSpans>> {
-    let to = query.to.unwrap_or_else(|| auth.ctx.clock.now());
-    let from = query.from.unwrap_or(to - Duration::days(1));
-    let key = Some(key_id.as_str()).filter(|id| *id != "all");
-    let granularity = query.granularity;
-    let found = credential::spans(
-        &auth.credentials,
-        &caller,
-        &query.organization_id,
-        key,
-        granularity,
-        (from, to),
-    )
-    .await?;
-    let items = found
-        .into_iter()
-        .map(|span| UsageSpan {
-            start: DateTime::from_timestamp(span.start, 0).unwrap_or_default(),
-            requests: span.requests,
-            tokens: span.tokens,
-            refused: span.refused,
-        })
-        .collect();
-    Ok(Json(UsageSpans { items }))
-}
-
 pub(super) fn add(routes: Routes<Auth>) -> Routes<Auth> {
-    routes
+    let routes = routes
         .post("/api/v1/auth/api-keys", create())
         .get("/api/v1/auth/api-keys/{id}", list())
         .patch("/api/v1/auth/api-keys/{id}", update())
         .delete("/api/v1/auth/api-keys/{id}", revoke())
-        .post("/api/v1/auth/api-keys/{id}/rotate", rotate())
-        .get("/api/v1/auth/api-keys/{id}/usage", usage())
-        .get("/api/v1/auth/api-keys/{id}/rate-limits", get_limits())
-        .put("/api/v1/auth/api-keys/{id}/rate-limits", set_limits())
-        .post("/api/v1/auth/verify-api-key", verify())
-        .get("/api/v1/auth/rate-limits/usage-vs-limit", usage_vs_limit())
+        .post("/api/v1/auth/api-keys/{id}/rotate", rotate());
+    uses::add(verify::add(routes))
 }

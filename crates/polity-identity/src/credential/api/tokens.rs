@@ -11,12 +11,12 @@ use polity_kernel::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Message, Workspace, WorkspaceQuery, is_network, message, networks};
+use super::{Message, Workspace, WorkspaceQuery, message};
 use crate::credential::{
     Credentials,
     error::code,
     guard::Token,
-    model::{Credential, Kind},
+    model::{Credential, Kind, is_network, networks},
     service::{self, Issued, NewToken, TokenChange},
     tenancy,
 };
