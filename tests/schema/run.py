@@ -93,6 +93,7 @@ VALUES = {
     "body.refresh_token": (0.5, [FRESH]),
     "body.pending_registration_id": (0.7, [FRESH]),
     "body.code": (0.7, [FRESH]),
+    "body.invitation_token": (0.8, [FRESH]),
 }
 
 
@@ -108,6 +109,10 @@ class Server:
             "POLITY_CALLERS__INTERNAL_SERVICE_SECRET": self.secret,
             "POLITY_AUTH__RATE_LIMITS__ENABLED": str(limited).lower(),
             "POLITY_CREDENTIAL__TIERS__FREE": "1000000",
+            "POLITY_ORGANIZATION__MOST_OWNED": "1000000",
+            "POLITY_INVITATION__PER_HOUR": "1000000",
+            "POLITY_INVITATION__PER_RECIPIENT_PER_DAY": "1000000",
+            "POLITY_INVITATION__LOOKS_PER_MINUTE": "1000000",
             # Cheap hashes: the run is about the API, not about argon2.
             "POLITY_PASSWORD__MEMORY_KIB": "64",
             "POLITY_PASSWORD__ITERATIONS": "1",
