@@ -481,3 +481,23 @@ async fn the_keys_and_tokens_of_a_deleted_person_are_worth_nothing() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_is_not_limited_by_its_address() {
+    App::each_with(json!({ "auth": { "rate_limits": { "enabled": true } } }), async |app| {
+        let ada = app.register("ada@example.com").await;
+        let account = json!({ "owner_type": "service_account", "service_account_id": "gateway", "scopes": ["auth.api_keys.verify"] });
+        let ((gateway, _), (text, _)) = (key(&app, &ada, account).await, key(&app, &ada, json!({})).await);
+        let ask = || app.post("/api/v1/auth/verify-api-key").json(&json!({ "api_key": text }));
+        for _ in 0..100 {
+            ask().header("X-API-Key", &gateway).send().await.expect(200);
+        }
+        // Whoever only guesses is.
+        let mut limited = false;
+        for n in 0..100 {
+            limited |= ask().header("X-API-Key", &format!("guess{n}")).send().await.status == 429;
+        }
+        assert!(limited);
+    })
+    .await;
+}

@@ -1,4 +1,4 @@
-//! Rate limits per client address and path. Services are not limited.
+//! Rate limits per client address and path. Services are not limited, and neither are keys, which have limits of their own.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -6,8 +6,9 @@ use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
     middleware::Next,
 };
+use http::request::Parts;
 use polity_kernel::{
-    caller,
+    caller::{self, Caller, Kind},
     http::{ClientIp, IntoResponse, Problem, Response, codes},
     limit::Rule,
 };
@@ -39,10 +40,7 @@ pub(super) async fn limit(State(auth): State<Auth>, request: Request, next: Next
         return next.run(request).await;
     };
     let (mut parts, body) = request.into_parts();
-    // A valid service secret is not limited; a wrong one is, and is refused by the guard.
-    let is_service = parts.headers.contains_key("x-internal-service-secret")
-        && matches!(caller::identify(&auth.ctx, &parts).await, Ok(Some(caller)) if caller.is_service());
-    if is_service {
+    if is_exempt(&auth, &parts).await {
         return next.run(Request::from_parts(parts, body)).await;
     }
     let ip = match ClientIp::from_request_parts(&mut parts, &auth).await {
@@ -65,6 +63,16 @@ pub(super) async fn limit(State(auth): State<Auth>, request: Request, next: Next
     .with("retry_after", wait)
     .with_headers(decision.headers())
     .into_response()
+}
+
+/// A valid service secret is not limited, and neither is the key of a gateway; a wrong one is, and is refused by the guard.
+async fn is_exempt(auth: &Auth, parts: &Parts) -> bool {
+    let may_be = ["x-internal-service-secret", "x-api-key", "authorization"];
+    if !may_be.iter().any(|name| parts.headers.contains_key(*name)) {
+        return false;
+    }
+    let is_program = |caller: &Caller| caller.is_service() || caller.kind == Kind::ApiCredential;
+    matches!(caller::identify(&auth.ctx, parts).await, Ok(Some(caller)) if is_program(&caller))
 }
 
 /// Whom an address counts as: in IPv6 one subscriber has a whole network of them.

@@ -45,6 +45,7 @@ pub(in crate::credential) async fn clean_up(credentials: &Credentials) -> Result
         minutes: ago(settings.minute_retention_days),
         hours: ago(settings.hour_retention_days),
         days: ago(settings.day_retention_days),
+        thresholds: ago(62),
     };
     let deleted = ctx
         .db

@@ -241,6 +241,8 @@ pub(crate) struct Old {
     pub minutes: i64,
     pub hours: i64,
     pub days: i64,
+    /// What was told of quotas; the longest, of credits, is a month.
+    pub thresholds: i64,
 }
 
 /// Deletes some of what is old; says how much.
@@ -271,7 +273,7 @@ pub(crate) async fn delete_old(tx: &mut Tx, old: Old, limit: i64) -> Result<u64>
              where (scope_id, field, start, percent) in
                    (select scope_id, field, start, percent from usage_threshold where start < $1 limit $2)",
         )
-        .bind(&old.minutes)
+        .bind(&old.thresholds)
         .bind(&limit)
         .execute()
         .await?;
