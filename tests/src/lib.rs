@@ -5,6 +5,8 @@ mod account;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod authorization;
+#[cfg(test)]
 mod credential;
 #[cfg(test)]
 mod house;

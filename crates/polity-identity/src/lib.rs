@@ -7,6 +7,8 @@
 // The types of a service are documented where a client reads them: in its bodies. Rooms are private to their service.
 pub mod account;
 pub mod auth;
+pub mod authorization;
+mod changes;
 pub mod credential;
 pub mod invitation;
 pub mod organization;

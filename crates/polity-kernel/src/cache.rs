@@ -20,7 +20,7 @@ use std::{
 
 use crate::{
     Ctx,
-    db::{Db, Result, Tx},
+    db::{Db, List, Result, Tx},
     wake::{Topic, Wakes},
 };
 
@@ -90,18 +90,27 @@ impl Invalidations {
     /// # Errors
     /// What the database says.
     pub async fn tell(&self, tx: &mut Tx, ctx: &Ctx, kind: &'static str, subject: impl Into<String>) -> Result<()> {
-        let subject = subject.into();
-        if self.0.is_shared {
-            tx.sql("insert into invalidation (kind, subject, at) values ($1, $2, $3)")
+        self.tell_each(tx, ctx, kind, vec![subject.into()]).await
+    }
+
+    /// The same of several subjects, in one statement.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn tell_each(&self, tx: &mut Tx, ctx: &Ctx, kind: &'static str, subjects: Vec<String>) -> Result<()> {
+        if self.0.is_shared && !subjects.is_empty() {
+            tx.sql("insert into invalidation (kind, subject, at) select $1, item, $3 from list($2) as subjects")
                 .bind(kind)
-                .bind(&subject)
+                .bind(&List::of(&subjects))
                 .bind(&ctx.clock.now())
                 .execute()
                 .await?;
         }
         let told = self.clone();
         tx.on_commit(move || {
-            told.hear(kind, Stale::Subject(&subject));
+            for subject in &subjects {
+                told.hear(kind, Stale::Subject(subject));
+            }
             told.0.wakes.wake(Topic::Revoked);
         });
         Ok(())

@@ -17,8 +17,8 @@ use std::{pin::Pin, sync::Arc};
 use chrono::{DateTime, Utc};
 
 pub use grant::Grant;
-pub use guard::identify;
 pub use guard::{AdminOrService, GUARD, Guard, IsAdminOrService, IsService, IsUser, Public, Require, Service, User};
+pub use guard::{identify, state};
 pub use settings::CallerSettings;
 pub(crate) use witness::Witness;
 pub use witness::{Admitted, Answered, Origin, Presented};

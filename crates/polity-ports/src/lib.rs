@@ -1,13 +1,17 @@
-//! What domains say to one another: the payloads of events. A domain depends on this crate and never on another domain.
+//! What domains say to one another: the payloads of events, and the few questions that need an answer at once, each a trait
+//! that the server hands over. A domain depends on this crate and never on another domain.
 //!
 //! A payload is what the contract says stands in `data`; [`Said`] gives its type, source and key, so that an event is
 //! published in one line and cannot be misnamed.
 
 pub mod account;
 pub mod auth;
+pub mod authorization;
 pub mod integration;
 pub mod invitation;
 pub mod organization;
+pub mod project;
+pub mod subscription;
 
 use polity_kernel::event::NewEvent;
 use serde::Serialize;

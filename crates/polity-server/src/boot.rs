@@ -7,7 +7,10 @@ use std::{
 };
 
 use axum::Router;
-use polity_identity::credential::{self, Credentials};
+use polity_identity::{
+    authorization::Others,
+    credential::{self, Credentials},
+};
 use polity_kernel::{
     Ctx, Parts,
     cache::{self, Invalidations},
@@ -86,6 +89,8 @@ pub struct Options {
     pub clock: Option<Clock>,
     /// Mail is captured in memory.
     pub capture_mail: bool,
+    /// What domains answer that are not built yet.
+    pub others: Others,
 }
 
 /// The program with everything opened, ready to serve.
@@ -154,7 +159,7 @@ impl Program {
             secrets,
         });
         let credentials = Credentials::open(&ctx)?;
-        let mounted = services::mount(&ctx, &credentials, &ctx.core.services).await?;
+        let mounted = services::mount(&ctx, &credentials, options.others, &ctx.core.services).await?;
         let router = compose::compose(&ctx, &mounted)?;
         Ok(Self {
             ctx,

@@ -3,6 +3,7 @@
 use aide::openapi::OpenApi;
 use polity_identity::{
     account, auth,
+    authorization::{self, Authorization, Others},
     credential::{self, Credentials},
     invitation,
     organization::{self, Organizations},
@@ -31,6 +32,7 @@ use crate::{BootError, settings::KeySettings};
 pub const SERVICES: &[&Service] = &[
     &auth::SERVICE,
     &account::SERVICE,
+    &authorization::SERVICE,
     &organization::SERVICE,
     &invitation::SERVICE,
     &credential::SERVICE,
@@ -67,7 +69,12 @@ pub fn describe() -> Result<(OpenApi, Vec<Described>), String> {
 }
 
 /// Every service with its state; `wanted` narrows it down by name, empty means all.
-pub(crate) async fn mount(ctx: &Ctx, credentials: &Credentials, wanted: &[String]) -> Result<Vec<Mounted>, BootError> {
+pub(crate) async fn mount(
+    ctx: &Ctx,
+    credentials: &Credentials,
+    others: Others,
+    wanted: &[String],
+) -> Result<Vec<Mounted>, BootError> {
     for name in wanted {
         if !SERVICES.iter().any(|service| service.name == name) {
             let known: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
@@ -78,10 +85,12 @@ pub(crate) async fn mount(ctx: &Ctx, credentials: &Credentials, wanted: &[String
         }
     }
     // Auth and credentials are opened even where they are not served: they are what turns tokens into callers.
-    let organizations = Organizations::open(ctx, credentials)?;
+    let organizations = Organizations::open(ctx)?;
+    let authorization = Authorization::open(ctx, &organizations, others)?;
     let mut all = vec![
         auth::mount(ctx, credentials).await?,
         account::mount(ctx)?,
+        authorization::mount(&authorization),
         organization::mount(&organizations),
         invitation::mount(ctx, &organizations)?,
         credential::mount(credentials),

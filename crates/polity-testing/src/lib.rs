@@ -24,6 +24,7 @@
 
 mod client;
 mod logs;
+mod others;
 mod people;
 pub mod postgres;
 pub mod server;
@@ -36,6 +37,7 @@ use polity_server::{Options, Program, sections};
 use serde_json::{Value, json};
 
 pub use client::{Answer, Request};
+pub use others::{BROKEN_PROJECT, Doubles};
 pub use people::Person;
 
 /// The secret of internal services in tests. A fixed key of the tests' own; it protects nothing.
@@ -51,6 +53,8 @@ pub struct App {
     pub clock: Clock,
     /// Where it listens.
     pub address: SocketAddr,
+    /// What domains answer that are not built yet.
+    pub doubles: Arc<Doubles>,
     client: reqwest::Client,
     _place: Arc<Place>,
 }
@@ -60,6 +64,7 @@ struct Place {
     folder: tempfile::TempDir,
     database: Option<postgres::FreshDatabase>,
     clock: Clock,
+    doubles: Arc<Doubles>,
 }
 
 /// Which database a test runs on.
@@ -124,6 +129,7 @@ impl App {
         let options = Options {
             clock: Some(place.clock.clone()),
             capture_mail: true,
+            others: place.doubles.others(),
         };
         let mut program = Program::open(place.config(data, settings), options)
             .await
@@ -146,6 +152,7 @@ impl App {
             ctx,
             clock: place.clock.clone(),
             address,
+            doubles: Arc::clone(&place.doubles),
             client: client::build(),
             _place: Arc::clone(place),
         }
@@ -213,6 +220,7 @@ impl Place {
             },
             folder: temporary_folder(),
             clock: Clock::fake(start_of_time()),
+            doubles: Arc::default(),
         })
     }
 

@@ -30,7 +30,7 @@ async fn new_key(app: &App, person: &Person, more: Value) -> Answer {
 }
 
 /// The text and the id of a new key.
-async fn key(app: &App, person: &Person, more: Value) -> (String, String) {
+pub(crate) async fn key(app: &App, person: &Person, more: Value) -> (String, String) {
     let made = new_key(app, person, more).await.expect(200);
     (made.text_at("/api_key").to_owned(), made.text_at("/key_id").to_owned())
 }

@@ -32,7 +32,9 @@ use polity_kernel::{
 
 pub use error::Error;
 pub use model::{Account, AccountId, AdminRole, Status, fold_email};
-pub use service::{Ensured, NewAccount, RoleActor, assign_roles, claims, count_super_admins, ensure, of_address};
+pub use service::{
+    Ensured, NewAccount, RoleActor, assign_roles, claims, count_super_admins, ensure, existing, of_address,
+};
 pub use settings::AccountSettings;
 
 /// What is always true of this service.

@@ -5,10 +5,12 @@ mod lifecycle;
 mod moderation;
 mod profile;
 
+use std::collections::HashSet;
+
 use polity_kernel::{
     Ctx,
     caller::Caller,
-    db::{Conn, Json, Tx},
+    db::{Conn, Json, List, Tx},
 };
 use polity_ports::{Said, account::UserCreated};
 
@@ -116,6 +118,15 @@ pub async fn claims(conn: &mut Conn, user_id: &AccountId) -> Result<Option<Accou
 pub async fn of_address(conn: &mut Conn, email: &str) -> Result<Option<Account>, Error> {
     let found = store::find_by_email(conn, &fold_email(email)).await?;
     Ok(found.filter(|account| account.is_active))
+}
+
+/// Those of these people who have an account that was not deleted, whether or not it may be used.
+///
+/// # Errors
+/// What the database says.
+pub async fn existing(conn: &mut Conn, people: &[&str]) -> Result<HashSet<String>, Error> {
+    let found = store::existing(conn, &List::of(people)).await?;
+    Ok(found.into_iter().map(|(id,)| id.0).collect())
 }
 
 /// How many active super_admins there are.

@@ -26,6 +26,14 @@ pub(super) async fn find_by_email(conn: &mut Conn, email: &str) -> Result<Option
     conn.sql(select!("where email = $1")).bind(email).optional().await
 }
 
+/// Those of these people who have an account that was not deleted.
+pub(super) async fn existing(conn: &mut Conn, people: &List) -> Result<Vec<(AccountId,)>> {
+    conn.sql("select user_id from account where user_id in list($1) and deleted_at is null")
+        .bind(people)
+        .all()
+        .await
+}
+
 /// Says whether the account is new: its id or its address may be there already.
 pub(super) async fn insert(tx: &mut Tx, account: &Account) -> Result<bool> {
     let text = model::search_text(&account.name, &account.email);

@@ -24,7 +24,7 @@ use super::{
     store, tenancy,
     usage::Tally,
 };
-use crate::auth;
+use crate::{auth, changes};
 
 /// What keeps hashes of credentials apart from others.
 pub(super) const PURPOSE: &str = "credential";
@@ -94,13 +94,6 @@ pub(crate) struct Limited {
     /// In how many seconds there is room again; `None`: never.
     pub retry_after: Option<u64>,
     pub headers: HeaderMap,
-}
-
-/// What is told about: the hash of a credential, or all that rest on an organization or a person. A person is their personal
-/// organization too.
-pub(super) enum Subject<'a> {
-    Hash(&'a str),
-    Group(&'a str),
 }
 
 impl Credentials {
@@ -365,31 +358,27 @@ impl Credentials {
         Ok(Err(Limited::out_of_credits(credential, left, now)))
     }
 
-    /// Says, in the transaction of a change, what is to be forgotten.
-    pub(super) async fn tell(&self, tx: &mut Tx, subject: Subject<'_>) -> Result<(), Error> {
-        let subject = match subject {
-            Subject::Hash(hash) => format!("h:{hash}"),
-            Subject::Group(id) => format!("g:{id}"),
-        };
-        Ok(self.ctx.invalidations.tell(tx, &self.ctx, KIND, subject).await?)
+    /// Says, in the transaction of a change, that the credential with that hash is to be forgotten.
+    pub(super) async fn tell(&self, tx: &mut Tx, hash: &str) -> Result<(), Error> {
+        Ok(self.ctx.invalidations.tell(tx, &self.ctx, KIND, hash).await?)
     }
 }
 
-/// What is remembered of a credential rests on its organization and on who acts with it.
-fn rests_on(known: &Arc<Known>) -> [Option<&str>; 2] {
-    let credential = &known.credential;
-    [Some(&credential.organization_id), credential.subject_id.as_deref()]
+/// What is remembered of a credential rests on its organization and on who acts with it. A person is their personal
+/// organization too.
+fn rests_on(known: &Arc<Known>, name: &mut dyn FnMut(&str)) {
+    name(&known.credential.organization_id);
+    if let Some(person) = &known.credential.subject_id {
+        name(person);
+    }
 }
 
 fn listen(invalidations: &Invalidations, remembered: &Arc<Cache<String, Arc<Known>>>) {
+    changes::forget_with(invalidations, remembered);
     let remembered = Arc::clone(remembered);
     invalidations.listen(KIND, move |stale| match stale {
         Stale::Everything => remembered.clear(),
-        Stale::Subject(subject) => match subject.split_once(':') {
-            Some(("h", hash)) => remembered.forget(&hash.to_owned()),
-            Some(("g", group)) => remembered.forget_group(group),
-            _ => remembered.clear(),
-        },
+        Stale::Subject(hash) => remembered.forget(&hash.to_owned()),
     });
 }
 

@@ -9,7 +9,7 @@ use polity_kernel::{
 };
 use polity_ports::{
     Said,
-    account::{UserDeleted, UserErased, UserStatusChanged},
+    account::{UserDeleted, UserErased},
     organization::{MemberRemoved, OrganizationDeleted},
 };
 
@@ -24,9 +24,6 @@ impl Handler for FollowOwners {
     async fn handle(&self, tx: &mut Tx, event: &Event) -> Result<(), HandleError> {
         let credentials = &self.0;
         let done = match event.r#type.as_str() {
-            UserStatusChanged::TYPE => {
-                service::person_changed(tx, credentials, &read::<UserStatusChanged>(event)?.user_id).await
-            }
             UserDeleted::TYPE => service::revoke_of_person(tx, credentials, &read::<UserDeleted>(event)?.user_id).await,
             UserErased::TYPE => service::forget_person(tx, &read::<UserErased>(event)?.user_id).await,
             OrganizationDeleted::TYPE => {
@@ -48,7 +45,6 @@ pub(super) fn consumers(credentials: &Credentials) -> Vec<Consumer> {
     vec![Consumer {
         name: "credential.follow_owners",
         types: &[
-            UserStatusChanged::TYPE,
             UserDeleted::TYPE,
             UserErased::TYPE,
             OrganizationDeleted::TYPE,

@@ -53,8 +53,8 @@ mod face {
         model::{Credential, Interval, Kind, Use, is_network, networks},
         service::{
             Granularity, Issued, Item, KeyChange, NewCredential, NewKey, calls, calls_today, change_key, create_key,
-            end, find_device, is_usable, issue, key, keys, may_change, organization_changed, revoke_key, rotate_key,
-            set_limits, spans, usage_vs_limit,
+            end, find_device, is_usable, issue, key, keys, may_change, revoke_key, rotate_key, set_limits, spans,
+            usage_vs_limit,
         },
     };
 }

@@ -13,10 +13,9 @@ pub(crate) use issue::{Issued, NewCredential, end, find_device, issue};
 pub(crate) use keys::{
     KeyChange, NewKey, change_key, create_key, is_usable, key, keys, may_change, revoke_key, rotate_key, set_limits,
 };
-pub(crate) use lifecycle::organization_changed;
 pub use lifecycle::{Leaked, revoke_leaked};
 pub(super) use lifecycle::{
-    clean_up, forget_person, person_changed, revoke_of_member, revoke_of_organization, revoke_of_person, tell_expiring,
+    clean_up, forget_person, revoke_of_member, revoke_of_organization, revoke_of_person, tell_expiring,
 };
 pub(super) use quota::{tell_credits, tell_used};
 pub(super) use scopes::{NewScope, ScopeChange, add_scope, change_scope, scope, scopes};

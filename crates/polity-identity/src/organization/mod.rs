@@ -30,12 +30,10 @@ use polity_kernel::{
     service::{Mounted, Service},
 };
 
-use crate::credential::Credentials;
-
 pub use error::Error;
-pub use model::{Membership, Plan, Role, Status};
-pub(crate) use service::context;
-pub use service::{Terms, active, add_member, membership, role, terms};
+pub use model::{Membership, Plan, Role, Standing, Status};
+pub use service::{Terms, active, add_member, existing, members_among, membership, role, standings, terms};
+pub(crate) use service::{assign_role, context};
 pub use settings::{MemberLimits, OrganizationSettings};
 
 /// What is always true of this service.
@@ -74,7 +72,6 @@ pub struct Organizations(Arc<Parts>);
 pub struct Parts {
     ctx: Ctx,
     settings: OrganizationSettings,
-    credentials: Credentials,
 }
 
 impl std::ops::Deref for Organizations {
@@ -95,11 +92,10 @@ impl Organizations {
     ///
     /// # Errors
     /// If the settings cannot be read.
-    pub fn open(ctx: &Ctx, credentials: &Credentials) -> Result<Self, ConfigError> {
+    pub fn open(ctx: &Ctx) -> Result<Self, ConfigError> {
         Ok(Self(Arc::new(Parts {
             ctx: ctx.clone(),
             settings: ctx.config.section("organization")?,
-            credentials: credentials.clone(),
         })))
     }
 }

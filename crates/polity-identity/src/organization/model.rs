@@ -218,6 +218,19 @@ impl Membership {
     }
 }
 
+/// What a person is in one of their organizations, and how that one is.
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
+pub struct Standing {
+    /// The organization.
+    pub organization_id: String,
+    /// What they are in it.
+    pub role: Role,
+    /// What it pays for.
+    pub plan: Plan,
+    /// Whether it may be used.
+    pub is_usable: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

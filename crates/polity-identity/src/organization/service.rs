@@ -7,9 +7,11 @@ mod members;
 mod owners;
 mod records;
 
+use std::collections::HashSet;
+
 use polity_kernel::{
     caller::{Caller, Kind as CallerKind},
-    db::{Conn, Tx},
+    db::{Conn, List, Tx},
 };
 
 pub(super) use audit::{clean_up, trail};
@@ -17,13 +19,14 @@ pub(super) use context::switch;
 pub(crate) use context::{Context, context};
 pub(super) use listing::{all, members, of_person, platform_stats, stats, usage};
 pub use members::add_member;
+pub(crate) use members::assign_role;
 pub(super) use members::{Change as MemberChange, NewMember, add, change, remove, transfer};
 pub(super) use owners::forget_person;
 pub(super) use records::{Change, New, create, delete, get, limits, set_limits, update};
 
 use super::{
     Error,
-    model::{MemberStatus, Membership, Organization, Plan, RateLimits, Role, Status},
+    model::{MemberStatus, Membership, Organization, Plan, RateLimits, Role, Standing, Status},
     store,
 };
 
@@ -134,6 +137,39 @@ pub async fn terms(conn: &mut Conn, organization_id: &str) -> Result<Option<Term
         rate_limits: found.rate_limits.map(|limits| limits.0),
         allows_endless_tokens: found.settings.0.get(ENDLESS_TOKENS) == Some(&true.into()),
     }))
+}
+
+/// How many organizations a person is looked up in at once; they may be in more.
+const MOST_STANDINGS: i64 = 5_000;
+
+/// What a person is in the organizations they are an active member of: in the 5,000 they joined last.
+///
+/// # Errors
+/// What the database says.
+pub async fn standings(conn: &mut Conn, user_id: &str) -> Result<Vec<Standing>, Error> {
+    Ok(store::standings(conn, user_id, MOST_STANDINGS).await?)
+}
+
+/// Those of these organizations that are there.
+///
+/// # Errors
+/// What the database says.
+pub async fn existing(conn: &mut Conn, ids: &[&str]) -> Result<HashSet<String>, Error> {
+    let found = store::existing(conn, &List::of(ids)).await?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
+}
+
+/// Who of these people is an active member of which of these organizations.
+///
+/// # Errors
+/// What the database says.
+pub async fn members_among(
+    conn: &mut Conn,
+    organizations: &[&str],
+    people: &[&str],
+) -> Result<HashSet<(String, String)>, Error> {
+    let found = store::members_among(conn, &List::of(organizations), &List::of(people)).await?;
+    Ok(found.into_iter().collect())
 }
 
 /// An organization that is there and may be used.

@@ -6,7 +6,7 @@ use polity_kernel::{
     db::{Conn, Cursor, Filter, Json, List, Result, Tx},
 };
 
-use super::model::{MemberStatus, Membership, Organization, RateLimits, Role};
+use super::model::{MemberStatus, Membership, Organization, RateLimits, Role, Standing};
 
 macro_rules! organization {
     ($rest:literal) => {
@@ -320,6 +320,45 @@ pub(super) async fn find_all(conn: &mut Conn, ids: &List) -> Result<Vec<Organiza
         "where organization_id in list($1) and status <> 'deleted'"
     ))
     .bind(ids)
+    .all()
+    .await
+}
+
+/// Those of these organizations that are there.
+pub(super) async fn existing(conn: &mut Conn, ids: &List) -> Result<Vec<(String,)>> {
+    conn.sql("select organization_id from organization where organization_id in list($1) and status <> 'deleted'")
+        .bind(ids)
+        .all()
+        .await
+}
+
+/// Who of these people is an active member of which of these organizations.
+pub(super) async fn members_among(
+    conn: &mut Conn,
+    organizations: &List,
+    people: &List,
+) -> Result<Vec<(String, String)>> {
+    conn.sql(
+        "select organization_id, user_id from membership
+         where organization_id in list($1) and user_id in list($2) and status = 'active'",
+    )
+    .bind(organizations)
+    .bind(people)
+    .all()
+    .await
+}
+
+/// The active memberships of a person in organizations that are there, latest first, at most so many.
+pub(super) async fn standings(conn: &mut Conn, user_id: &str, limit: i64) -> Result<Vec<Standing>> {
+    conn.sql(
+        "select membership.organization_id, membership.role, organization.plan, organization.status = 'active' as is_usable
+         from membership join organization on organization.organization_id = membership.organization_id
+         where membership.user_id = $1 and membership.status = 'active' and organization.status <> 'deleted'
+         order by membership.joined_at desc, membership.organization_id
+         limit $2",
+    )
+    .bind(user_id)
+    .bind(&limit)
     .all()
     .await
 }

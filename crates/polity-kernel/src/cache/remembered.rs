@@ -11,8 +11,9 @@ use super::Invalidations;
 /// How many groups are remembered as changed; beyond that everything is forgotten instead.
 const MOST_GROUPS: usize = 10_000;
 
-/// What a value rests on besides its own row, such as its organization: when that changes, the value is forgotten.
-pub type Groups<V> = fn(&V) -> [Option<&str>; 2];
+/// Names, to the function it is given, what a value rests on besides its own row, such as its organization: when that
+/// changes, the value is forgotten.
+pub type Groups<V> = fn(&V, &mut dyn FnMut(&str));
 
 /// Remembers values that are in the database, at most so many: the ones used least are forgotten first.
 pub struct Cache<K, V> {
@@ -67,7 +68,10 @@ where
         let (value, loaded) = self.entries.get(key)?;
         let forgotten = self.forgotten();
         let has_changed = |group: &str| forgotten.groups.get(group).is_some_and(|at| *at > loaded);
-        let is_stale = !forgotten.groups.is_empty() && (self.groups)(&value).into_iter().flatten().any(has_changed);
+        let mut is_stale = false;
+        if !forgotten.groups.is_empty() {
+            (self.groups)(&value, &mut |group| is_stale |= has_changed(group));
+        }
         drop(forgotten);
         (!is_stale && self.invalidations.are_heard()).then_some(value)
     }
@@ -118,7 +122,10 @@ mod tests {
     fn cache() -> (Cache<&'static str, (u8, &'static str)>, Fresh) {
         let fresh = Fresh::lite(|_| ());
         let invalidations = Invalidations::new(&fresh.db, Wakes::default());
-        (Cache::new(100, invalidations, |(_, group)| [Some(*group), None]), fresh)
+        (
+            Cache::new(100, invalidations, |(_, group), rests_on| rests_on(group)),
+            fresh,
+        )
     }
 
     #[tokio::test]

@@ -118,7 +118,8 @@ impl OperationInput for Public {
     }
 }
 
-fn state(operation: &mut openapi::Operation, name: &str, schemes: &[&str]) {
+/// States a requirement in the OpenAPI document: what it is called, and the credentials that may fulfil it.
+pub fn state(operation: &mut openapi::Operation, name: &str, schemes: &[&str]) {
     operation.extensions.insert(GUARD.to_owned(), name.into());
     operation.security = schemes
         .iter()

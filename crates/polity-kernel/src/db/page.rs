@@ -12,6 +12,34 @@ pub struct Cursor {
     pub id: String,
 }
 
+/// Where a page ended, in a list ordered by texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place(pub Vec<String>);
+
+impl Place {
+    /// The place as a text for the client.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&self.0).unwrap_or_default())
+    }
+
+    /// The place a client sent back, of so many texts.
+    ///
+    /// # Errors
+    /// If it is not one. A place is no secret and proves nothing: it only says where to go on.
+    pub fn decode(text: &str, texts: usize) -> Result<Self, CursorError> {
+        if text.len() > LONGEST_PLACE {
+            return Err(CursorError);
+        }
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
+        let found: Vec<String> = serde_json::from_slice(&bytes).map_err(|_| CursorError)?;
+        if found.len() != texts || found.iter().any(|text| text.contains('\0')) {
+            return Err(CursorError);
+        }
+        Ok(Self(found))
+    }
+}
+
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
@@ -42,6 +70,8 @@ pub struct CursorError;
 
 /// Longer texts are refused before anything is decoded.
 const LONGEST: usize = 512;
+/// The same of a place, whose texts are names.
+const LONGEST_PLACE: usize = 4_096;
 
 impl Cursor {
     /// The cursor as a text for the client.
@@ -91,8 +121,16 @@ mod tests {
         }
 
         #[test]
+        fn a_place_is_found_again(texts in proptest::collection::vec("[^\0]{0,40}", 2)) {
+            let place = Place(texts);
+            proptest::prop_assert_eq!(Place::decode(&place.encode(), 2), Ok(place.clone()));
+            proptest::prop_assert_eq!(Place::decode(&place.encode(), 1), Err(CursorError));
+        }
+
+        #[test]
         fn no_text_panics(text in ".{0,600}") {
             drop(Cursor::decode(&text));
+            drop(Place::decode(&text, 1));
         }
     }
 }

@@ -1,8 +1,9 @@
 //! SQL text: written once, in the form PostgreSQL takes, and turned into what SQLite takes.
 //!
-//! Three things differ: SQLite reads `$2` as a *name*, and numbers names by first appearance, so `$n` becomes `?n`;
-//! `in list($n)` and `from rows($n)` take a JSON array apart with the function each database has for it; and the words in double braces, which
-//! only the kernel's own SQL uses, stand for what the two have in different words.
+//! Four things differ: SQLite reads `$2` as a *name*, and numbers names by first appearance, so `$n` becomes `?n`;
+//! `in list($n)` and `from rows($n)` take a JSON array apart with the function each database has for it; `moment(r.item ->> 'at')`
+//! is the time that a row gives as microseconds since the epoch; and the words in double braces, which only the kernel's own
+//! SQL uses, stand for what the two have in different words.
 
 use std::{
     borrow::Cow,
@@ -47,7 +48,9 @@ pub(super) fn translate(sql: &Cow<'static, str>, dialect: Dialect) -> Cow<'stati
 fn needs(text: &str, dialect: Dialect) -> bool {
     match dialect {
         Dialect::Lite => text.contains('$') || text.contains("{{"),
-        Dialect::Pg => text.contains("list($") || text.contains("rows($") || text.contains("{{"),
+        Dialect::Pg => ["list($", "rows($", "moment(", "{{"]
+            .iter()
+            .any(|word| text.contains(word)),
     }
 }
 
@@ -120,6 +123,19 @@ fn step(rest: &str, first: char, dialect: Dialect) -> (usize, Cow<'static, str>)
                 }),
             )
         }
+        'm' if rest.starts_with("moment(") => {
+            let end = rest.find(')').map_or(rest.len(), |at| at + 1);
+            let inner = rest[7..end].trim_end_matches(')');
+            (
+                end,
+                Cow::Owned(match dialect {
+                    Dialect::Lite => format!("cast({inner} as integer)"),
+                    Dialect::Pg => {
+                        format!("(timestamptz 'epoch' + cast({inner} as bigint) * interval '1 microsecond')")
+                    }
+                }),
+            )
+        }
         '{' => {
             for (word, lite, pg) in WORDS {
                 if rest.starts_with(word) {
@@ -179,6 +195,18 @@ mod tests {
             render(sql, Dialect::Pg),
             "select $2, $1 where a = '$3' and b in (select jsonb_array_elements_text($12) as item) and c ->> 'list($1)' = $10"
         );
+    }
+
+    #[test]
+    fn moments_of_rows_are_times() {
+        let sql = "select moment(r.item ->> 'at') from rows($1) as r";
+        assert_eq!(
+            render(sql, Dialect::Lite),
+            "select cast(r.item ->> 'at' as integer) from (select value as item from json_each(?1)) as r"
+        );
+        assert!(render(sql, Dialect::Pg).starts_with(
+            "select (timestamptz 'epoch' + cast(r.item ->> 'at' as bigint) * interval '1 microsecond') from"
+        ));
     }
 
     #[test]

@@ -324,7 +324,8 @@ value! {
 }
 
 /// Rows that one statement inserts or updates: `from rows($n) as r`, where each is `r.item`, a JSON object whose members
-/// are `r.item ->> 'name'` (numbers: `cast(r.item ->> 'name' as bigint)`). Sent as one JSON array.
+/// are `r.item ->> 'name'` (numbers: `cast(r.item ->> 'name' as bigint)`, truth values the same as `boolean`, times as
+/// microseconds: `moment(r.item ->> 'name')`). Sent as one JSON array.
 #[derive(Debug, Clone)]
 pub struct Rows(String);
 

@@ -49,29 +49,42 @@ impl Events {
     /// # Errors
     /// What the database says.
     pub async fn publish(&self, tx: &mut Tx, event: NewEvent) -> Result<String> {
-        let NewEvent {
-            r#type,
-            source,
-            key,
-            data,
-            metadata,
-        } = event;
-        let id = self.ids.new_id("evt_");
-        let (r#type, source) = (r#type.into_owned(), source.into_owned());
-        let event = Event {
-            position: None,
-            id,
-            r#type,
-            source,
-            key,
-            data,
-            metadata,
-            time: self.clock.now(),
-        };
+        let event = self.made(event);
         store::insert(tx, &event).await?;
+        self.announce(tx);
+        Ok(event.id)
+    }
+
+    /// Writes many, in this order, in one statement.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn publish_all(&self, tx: &mut Tx, events: Vec<NewEvent>) -> Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let events: Vec<Event> = events.into_iter().map(|event| self.made(event)).collect();
+        store::insert_all(tx, &events).await?;
+        self.announce(tx);
+        Ok(())
+    }
+
+    fn made(&self, new: NewEvent) -> Event {
+        Event {
+            position: None,
+            id: self.ids.new_id("evt_"),
+            r#type: new.r#type.into_owned(),
+            source: new.source.into_owned(),
+            key: new.key,
+            data: new.data,
+            metadata: new.metadata,
+            time: self.clock.now(),
+        }
+    }
+
+    fn announce(&self, tx: &mut Tx) {
         let wakes = self.wakes.clone();
         tx.on_commit(move || wakes.wake(Topic::Published));
-        Ok(event.id)
     }
 
     pub(super) fn announce_stamps(&self) {

@@ -2,8 +2,9 @@
 
 use crate::{
     clock::Timestamp,
-    db::{Conn, Filter, List, Result, Tx},
+    db::{Conn, Filter, List, Result, Rows, Tx},
 };
+use serde::Serialize;
 
 use super::Event;
 
@@ -19,6 +20,48 @@ pub(super) async fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
     .bind(&event.data)
     .bind(&event.metadata)
     .bind(&event.time)
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// An event, and its place among those that are inserted with it.
+#[derive(Serialize)]
+struct Placed<'a> {
+    n: usize,
+    id: &'a str,
+    r#type: &'a str,
+    source: &'a str,
+    key: &'a str,
+    data: &'a serde_json::Value,
+    metadata: &'a serde_json::Value,
+}
+
+/// Inserts events of one moment, in this order.
+pub(super) async fn insert_all(tx: &mut Tx, events: &[Event]) -> Result<()> {
+    let Some(first) = events.first() else { return Ok(()) };
+    let placed: Vec<Placed<'_>> = events
+        .iter()
+        .enumerate()
+        .map(|(n, event)| Placed {
+            n,
+            id: &event.id,
+            r#type: &event.r#type,
+            source: &event.source,
+            key: &event.key,
+            data: &event.data,
+            metadata: &event.metadata,
+        })
+        .collect();
+    tx.sql(
+        "insert into event (id, type, source, key, data, metadata, time)
+         select r.item ->> 'id', r.item ->> 'type', r.item ->> 'source', r.item ->> 'key',
+                r.item -> 'data', r.item -> 'metadata', cast($2 as timestamptz)
+         from rows($1) as r
+         order by cast(r.item ->> 'n' as bigint)",
+    )
+    .bind(&Rows::of(&placed))
+    .bind(&first.time)
     .execute()
     .await?;
     Ok(())

@@ -13,10 +13,13 @@ use polity_ports::{
 use serde_json::{Value, json};
 
 use super::{keep_a_super_admin, lock_super_admins, locked};
-use crate::account::{
-    Error,
-    model::{Account, AccountId, AdminRole, Note, Status, StatusChange},
-    store,
+use crate::{
+    account::{
+        Error,
+        model::{Account, AccountId, AdminRole, Note, Status, StatusChange},
+        store,
+    },
+    changes,
 };
 
 /// Who acts, and from where; for the audit.
@@ -106,7 +109,7 @@ pub(super) async fn write_status(
     Ok(())
 }
 
-/// Keeps what the status is now in its history (BR-STS-004).
+/// Keeps what the status is now in its history (BR-STS-004); whoever remembers it looks it up anew.
 pub(super) async fn record(
     tx: &mut Tx,
     ctx: &Ctx,
@@ -123,7 +126,8 @@ pub(super) async fn record(
         changed_by: by.to_owned(),
         changed_at: ctx.clock.now(),
     };
-    Ok(store::insert_status_change(tx, &change).await?)
+    store::insert_status_change(tx, &change).await?;
+    Ok(changes::of_person(tx, ctx, &account.user_id.0).await?)
 }
 
 /// Sets the active flag (BR-STS-001 to 003). What moderation locked for good, only a super_admin opens.

@@ -5,7 +5,10 @@ use std::time::Duration;
 use polity_kernel::db::{self, Conn, Tx};
 
 use super::{lock_identity, revoke_sessions};
-use crate::auth::{Auth, Error, model::Scope, store};
+use crate::{
+    auth::{Auth, Error, model::Scope, store},
+    changes,
+};
 
 /// Takes over the active flag; an account that may not be used has no sessions.
 pub(in crate::auth) async fn follow_status(
@@ -16,6 +19,7 @@ pub(in crate::auth) async fn follow_status(
 ) -> Result<(), Error> {
     lock_identity(tx, user_id).await?;
     store::set_active(tx, user_id, is_active, auth.ctx.clock.now()).await?;
+    changes::of_person(tx, &auth.ctx, user_id).await?;
     if !is_active {
         revoke_sessions(tx, auth, user_id, None, None, "disabled").await?;
     }

@@ -17,7 +17,7 @@ use crate::{
     auth,
     credential::{
         Credentials, Error,
-        engine::{PURPOSE, Subject},
+        engine::PURPOSE,
         limits::RateLimits,
         model::{Credential, Interval, Kind},
         store::{self, Revoked},
@@ -177,7 +177,7 @@ pub(in crate::credential) async fn revoked(
     if let Some(event) = event {
         credentials.ctx.events.publish(tx, event).await?;
     }
-    credentials.tell(tx, Subject::Hash(&hash)).await
+    credentials.tell(tx, &hash).await
 }
 
 /// The credential of a device with that secret, revoked or not.

@@ -11,7 +11,6 @@ use polity_kernel::{
 use super::{Issued, NewCredential, issue, revoked};
 use crate::credential::{
     Credentials, Error,
-    engine::Subject,
     limits::RateLimits,
     model::{Credential, Interval, Kind},
     store::{self, Wanted},
@@ -215,7 +214,7 @@ pub(crate) async fn set_limits(
     let found = find(tx, organization_id, id).await?;
     let limits = Json(limits);
     store::set_limits(tx, organization_id, id, &limits, credentials.ctx.clock.now()).await?;
-    credentials.tell(tx, Subject::Hash(&found.hash)).await?;
+    credentials.tell(tx, &found.hash).await?;
     Ok(limits.0)
 }
 
@@ -249,7 +248,7 @@ pub(crate) async fn change_key(
     found.expires_at = change.expires_at.over(found.expires_at);
     found.updated_at = now;
     store::update(tx, &found, now).await?;
-    credentials.tell(tx, Subject::Hash(&found.hash)).await?;
+    credentials.tell(tx, &found.hash).await?;
     Ok(found)
 }
 
@@ -297,7 +296,7 @@ pub(super) async fn successor(
     {
         revoked(tx, credentials, done, by, "rotated").await?;
     }
-    credentials.tell(tx, Subject::Hash(&old.hash)).await?;
+    credentials.tell(tx, &old.hash).await?;
     // Read now that the row is changed, so that nobody takes any in between.
     let credits = match old.credits {
         Some(_) => Some(store::credits_left(tx, &old.id).await?),

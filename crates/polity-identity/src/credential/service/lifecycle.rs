@@ -10,7 +10,7 @@ use polity_ports::{Said, integration::ApiTokenExpiring};
 use super::revoked;
 use crate::credential::{
     Credentials, Error,
-    engine::{PURPOSE, Subject},
+    engine::PURPOSE,
     store::{
         self, Revoked,
         usage::{Old, delete_old},
@@ -92,24 +92,6 @@ pub(in crate::credential) async fn tell_expiring(credentials: &Credentials) -> R
             return Ok(told);
         }
     }
-}
-
-/// A person's account was activated or deactivated: what their tokens may do is looked up anew.
-pub(in crate::credential) async fn person_changed(
-    tx: &mut Tx,
-    credentials: &Credentials,
-    user_id: &str,
-) -> Result<(), Error> {
-    credentials.tell(tx, Subject::Group(user_id)).await
-}
-
-/// The plan, the limits, the status or a role of an organization changed: what rests on it is looked up anew.
-pub(crate) async fn organization_changed(
-    tx: &mut Tx,
-    credentials: &Credentials,
-    organization_id: &str,
-) -> Result<(), Error> {
-    credentials.tell(tx, Subject::Group(organization_id)).await
 }
 
 /// Revokes the tokens of a person who is gone, and the keys of their personal organization. An owner has a bounded number

@@ -11,7 +11,6 @@ use polity_kernel::{
 use super::{Issued, NewCredential, issue, keys::successor, revoked};
 use crate::credential::{
     Credentials, Error,
-    engine::Subject,
     limits::RateLimits,
     model::{Credential, Kind},
     store::{self, Wanted, scopes},
@@ -187,7 +186,7 @@ pub(crate) async fn change_token(
     found.ip_allowlist = change.ip_allowlist.map_or(found.ip_allowlist, Json);
     found.updated_at = now;
     store::update(tx, &found, now).await?;
-    credentials.tell(tx, Subject::Hash(&found.hash)).await?;
+    credentials.tell(tx, &found.hash).await?;
     Ok(found)
 }
 

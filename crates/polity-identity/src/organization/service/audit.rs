@@ -1,4 +1,4 @@
-//! What was done in an organization, for its administrators; and telling everybody who remembers it that it has changed.
+//! What was done in an organization, for its administrators.
 
 use chrono::Duration;
 use polity_kernel::{
@@ -8,10 +8,7 @@ use polity_kernel::{
 use serde_json::Value;
 
 use super::{Actor, Error, seen};
-use crate::{
-    credential,
-    organization::{Organizations, store, store::Entry},
-};
+use crate::organization::{Organizations, store, store::Entry};
 
 /// How many rows are deleted in one transaction.
 const AT_ONCE: i64 = 500;
@@ -34,11 +31,6 @@ pub(super) async fn note(
         created_at: ctx.clock.now(),
     };
     Ok(store::insert_audit(tx, organization_id, &entry).await?)
-}
-
-/// Makes every process look up anew what rests on the organization: plan, limits, roles.
-pub(super) async fn forget(tx: &mut Tx, organizations: &Organizations, organization_id: &str) -> Result<(), Error> {
-    Ok(credential::organization_changed(tx, &organizations.credentials, organization_id).await?)
 }
 
 /// What was done in an organization, newest first; for its administrators.

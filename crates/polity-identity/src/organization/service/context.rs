@@ -5,6 +5,7 @@ use polity_kernel::db::{Conn, Tx};
 use super::{Error, Role};
 use crate::{
     account::{self, AccountId},
+    changes,
     organization::{
         Organizations,
         model::{MemberStatus, Status},
@@ -47,6 +48,8 @@ pub(in crate::organization) async fn switch(
     user_id: &str,
     organization_id: Option<&str>,
 ) -> Result<Option<Context>, Error> {
+    let ctx = &organizations.ctx;
+    changes::of_person(tx, ctx, user_id).await?;
     let Some(organization_id) = organization_id else {
         store::reset_context(tx, user_id, None).await?;
         return Ok(None);
@@ -66,6 +69,6 @@ pub(in crate::organization) async fn switch(
             "The organization takes members with addresses of its domains only",
         ));
     }
-    store::set_context(tx, user_id, organization_id, organizations.ctx.clock.now()).await?;
+    store::set_context(tx, user_id, organization_id, ctx.clock.now()).await?;
     context(tx, user_id).await
 }

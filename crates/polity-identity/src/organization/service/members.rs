@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Actor, Error, administered, audit, changed, seen};
 use crate::{
     account::{self, AccountId},
+    changes,
     organization::{
         Organizations,
         model::{MemberStatus, Membership, Organization, Role, Status},
@@ -161,7 +162,7 @@ async fn insert(
     };
     ctx.events.publish(tx, added.event()).await?;
     ctx.events.publish(tx, assigned.event()).await?;
-    audit::forget(tx, organizations, &organization_id).await?;
+    changes::of_person(tx, ctx, &member.user_id).await?;
     Ok(member)
 }
 
@@ -219,6 +220,28 @@ pub(in crate::organization) async fn change(
     Ok(after)
 }
 
+/// Gives a member another role on the word of a sibling service, with the authority the assigner has; says what they were.
+///
+/// # Errors
+/// As changing a member.
+pub(crate) async fn assign_role(
+    tx: &mut Tx,
+    organizations: &Organizations,
+    assigner_id: &str,
+    (organization_id, user_id): (&str, &str),
+    role: Role,
+) -> Result<Role, Error> {
+    let before = store::standing(tx, organization_id, user_id).await?;
+    let (before, _) = before.ok_or(Error::MemberNotFound)?;
+    let to = Change {
+        role: Some(role.as_str().to_owned()),
+        ..Change::default()
+    };
+    let assigner = Actor::Person(assigner_id.to_owned());
+    change(tx, organizations, &assigner, (organization_id, user_id), to).await?;
+    Ok(before)
+}
+
 /// Writes a changed membership, says so, and sees to it that there is an owner left.
 async fn write(
     tx: &mut Tx,
@@ -274,7 +297,7 @@ async fn write(
     if after.status == MemberStatus::Inactive {
         say_removed(tx, organizations, actor.id(), before, None).await?;
     }
-    audit::forget(tx, organizations, organization_id).await
+    Ok(changes::of_person(tx, ctx, user_id).await?)
 }
 
 /// Ends a membership: an administrator's word, or one's own. Who leaves may be added again.
@@ -353,7 +376,7 @@ pub(super) async fn end_for_good(
     )
     .await?;
     say_removed(tx, organizations, by, before, reason).await?;
-    audit::forget(tx, organizations, organization_id).await
+    Ok(changes::of_person(tx, ctx, &before.user_id).await?)
 }
 
 async fn say_removed(

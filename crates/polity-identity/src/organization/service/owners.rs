@@ -3,10 +3,13 @@
 use polity_kernel::db::Tx;
 
 use super::{Actor, Error, audit, members, records};
-use crate::organization::{
-    Organizations,
-    model::{Membership, Role, Status},
-    store,
+use crate::{
+    changes,
+    organization::{
+        Organizations,
+        model::{Membership, Role, Status},
+        store,
+    },
 };
 
 /// How many memberships of a person are ended in one transaction; an event that was not finished is heard again.
@@ -43,9 +46,10 @@ async fn leave(tx: &mut Tx, organizations: &Organizations, member: &Membership) 
                     role: Role::Owner,
                     ..admin.clone()
                 };
-                store::put_member(tx, &owner, organizations.ctx.clock.now()).await?;
-                let data = serde_json::json!({ "role": "owner" });
                 let ctx = &organizations.ctx;
+                store::put_member(tx, &owner, ctx.clock.now()).await?;
+                changes::of_person(tx, ctx, &owner.user_id).await?;
+                let data = serde_json::json!({ "role": "owner" });
                 audit::note(tx, ctx, (id, NOBODY), "member.promoted", Some(&admin.user_id), data).await?;
             }
             None => suspend(tx, organizations, id).await?,

@@ -11,10 +11,13 @@ use polity_ports::{
 use serde_json::{Map, json};
 
 use super::{Actor, Error, administered, audit, changed, seen};
-use crate::organization::{
-    Organizations,
-    model::{Details, Kind, MemberStatus, Membership, Organization, Plan, RateLimits, Role, Security, Status},
-    store,
+use crate::{
+    changes,
+    organization::{
+        Organizations,
+        model::{Details, Kind, MemberStatus, Membership, Organization, Plan, RateLimits, Role, Security, Status},
+        store,
+    },
 };
 
 /// An organization to make.
@@ -97,6 +100,7 @@ pub(in crate::organization) async fn create(
     store::insert(tx, &organization).await?;
     store::put_member(tx, &member, now).await?;
     store::count_members(tx, &organization.organization_id).await?;
+    changes::of_person(tx, ctx, owner).await?;
     say_created(tx, organizations, &organization, owner).await?;
     let place = (organization.organization_id.as_str(), owner.as_str());
     audit::note(
@@ -266,7 +270,7 @@ pub(super) async fn say_updated(
         timestamp: ctx.clock.now(),
     };
     ctx.events.publish(tx, event.event()).await?;
-    audit::forget(tx, organizations, &after.organization_id).await
+    Ok(changes::of_organization(tx, ctx, &after.organization_id).await?)
 }
 
 /// Deletes an organization: memberships end, nobody acts in it any more, all in one transaction (BR-DEL).
@@ -304,7 +308,7 @@ pub(in crate::organization) async fn delete(
         timestamp: now,
     };
     ctx.events.publish(tx, event.event()).await?;
-    audit::forget(tx, organizations, organization_id).await
+    Ok(changes::of_organization(tx, ctx, organization_id).await?)
 }
 
 /// The limits of an organization; `None`: nobody set any.

@@ -1,0 +1,72 @@
+//! Doubles of what domains answer that are not built yet: a test says what they are to answer.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use polity_identity::authorization::Others;
+use polity_kernel::{
+    caller::Pending,
+    db::{Conn, Error, Result},
+};
+use polity_ports::{
+    authorization::Tier,
+    project::{ProjectRole, Projects},
+    subscription::Subscriptions,
+};
+
+/// What the doubles answer.
+#[derive(Default)]
+pub struct Doubles {
+    tiers: Mutex<HashMap<String, Tier>>,
+    roles: Mutex<HashMap<(String, String), ProjectRole>>,
+}
+
+/// The project whose service is out of order.
+pub const BROKEN_PROJECT: &str = "prj_broken";
+
+impl Doubles {
+    /// Says what somebody pays for. What was asked before is remembered, as in the program.
+    pub fn pays(&self, user_id: &str, tier: Tier) {
+        self.tiers.lock().unwrap().insert(user_id.to_owned(), tier);
+    }
+
+    /// Says what somebody is to a project.
+    pub fn shares(&self, project_id: &str, user_id: &str, role: ProjectRole) {
+        let key = (project_id.to_owned(), user_id.to_owned());
+        self.roles.lock().unwrap().insert(key, role);
+    }
+
+    pub(crate) fn others(self: &Arc<Self>) -> Others {
+        Others {
+            subscriptions: Some(Arc::clone(self) as Arc<dyn Subscriptions>),
+            projects: Some(Arc::clone(self) as Arc<dyn Projects>),
+        }
+    }
+}
+
+impl Subscriptions for Doubles {
+    fn tier<'a>(&'a self, _: &'a mut Conn, user_id: &'a str) -> Pending<'a, Result<Tier>> {
+        let tier = self.tiers.lock().unwrap().get(user_id).copied();
+        Box::pin(async move { Ok(tier.unwrap_or(Tier::Free)) })
+    }
+}
+
+impl Projects for Doubles {
+    fn role<'a>(
+        &'a self,
+        _: &'a mut Conn,
+        project_id: &'a str,
+        user_id: &'a str,
+    ) -> Pending<'a, Result<Option<ProjectRole>>> {
+        let key = (project_id.to_owned(), user_id.to_owned());
+        let role = self.roles.lock().unwrap().get(&key).copied();
+        Box::pin(async move {
+            if project_id == BROKEN_PROJECT {
+                return Err(Error::Unavailable("the double of projects is out of order".to_owned()));
+            }
+            Ok(role)
+        })
+    }
+}
