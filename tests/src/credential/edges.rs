@@ -1,0 +1,50 @@
+//! What somebody tries who wants more than their credentials give them.
+
+use polity_testing::App;
+use serde_json::json;
+
+use super::key;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_opens_no_way_around_the_limits_of_an_address() {
+    let settings = json!({ "auth": { "rate_limits": { "enabled": true, "login_per_minute": 3 } } });
+    App::each_with(settings, async |app| {
+        let ada = app.register("ada@example.com").await;
+        let (text, _) = key(&app, &ada, json!({})).await;
+        let mut answers = Vec::new();
+        for n in 0..5 {
+            let body = json!({ "email": format!("{n}@example.com"), "password": "a guess that is wrong" });
+            let guess = app.post("/api/v1/auth/login").header("X-API-Key", &text).json(&body);
+            answers.push(guess.send().await.status);
+        }
+        assert_eq!(answers, [401, 401, 401, 429, 429]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_is_counted_once() {
+    App::each_with(json!({ "auth": { "rate_limits": { "enabled": true } } }), async |app| {
+        let ada = app.register("ada@example.com").await;
+        let (gateway, id) = key(
+            &app,
+            &ada,
+            json!({ "scopes": ["auth.api_keys.verify"], "rate_limits": { "requests_per_day": 1 } }),
+        )
+        .await;
+        for status in [200, 429, 429] {
+            let ask = app.post("/api/v1/auth/verify-api-key").header("X-API-Key", &gateway);
+            ask.json(&json!({ "api_key": "x" })).send().await.expect(status);
+        }
+        let path = format!(
+            "/api/v1/auth/api-keys/{id}/usage?organization_id={}&granularity=day",
+            ada.user_id
+        );
+        let found = app.get(&path).bearer(&ada.access_token).send().await.expect(200);
+        assert_eq!(
+            (&found.body["items"][0]["requests"], &found.body["items"][0]["refused"]),
+            (&json!(1), &json!(2))
+        );
+    })
+    .await;
+}
