@@ -3,7 +3,8 @@
 use polity_testing::App;
 use serde_json::json;
 
-use super::key;
+use super::{key, verify};
+use crate::organization::{add, change, organization};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_opens_no_way_around_the_limits_of_an_address() {
@@ -18,6 +19,46 @@ async fn a_key_opens_no_way_around_the_limits_of_an_address() {
             answers.push(guess.send().await.status);
         }
         assert_eq!(answers, [401, 401, 401, 429, 429]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_may_do_nothing_any_more_is_not_one_that_may_do_everything() {
+    App::each(async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        let id = organization(&app, &ada, "A").await;
+        add(&app, &ada, &id, &bob, "member").await.expect(200);
+        let made = app
+            .post(&format!("/api/v1/integration/tokens?workspace_id={id}"))
+            .bearer(&bob.access_token)
+            .json(&json!({ "name": "t", "scopes": ["write:tasks"] }))
+            .send()
+            .await
+            .expect(201);
+        let text = made.text_at("/token");
+        assert_eq!(
+            verify(&app, text, json!({})).await.body["scopes"],
+            json!(["write:tasks"])
+        );
+        change(&app, &ada, &id, &bob, json!({ "role": "viewer" }))
+            .await
+            .expect(200);
+        // No permissions and no scopes: of a key that means everything in its organization.
+        let found = verify(&app, text, json!({})).await.expect(200);
+        assert_eq!(
+            (&found.body["valid"], found.text_at("/error")),
+            (&json!(false), "Invalid API key"),
+            "{}",
+            found.text
+        );
+        change(&app, &ada, &id, &bob, json!({ "role": "member" }))
+            .await
+            .expect(200);
+        assert_eq!(verify(&app, text, json!({})).await.body["valid"], true);
     })
     .await;
 }
