@@ -3,7 +3,7 @@
 use polity_testing::App;
 use serde_json::json;
 
-use super::{key, verify};
+use super::{key, new_key, verify};
 use crate::organization::{add, change, organization};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,6 +59,40 @@ async fn a_token_that_may_do_nothing_any_more_is_not_one_that_may_do_everything(
             .await
             .expect(200);
         assert_eq!(verify(&app, text, json!({})).await.body["valid"], true);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_key_says_of_itself_is_bounded() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let many = |letters: usize| -> Vec<String> {
+            (0..200)
+                .map(|n| format!("{n:03}{}", "\u{1f511}".repeat(letters)))
+                .collect()
+        };
+        for member in ["permissions", "scopes"] {
+            let refused = new_key(&app, &ada, json!({ member: many(190) })).await.expect(422);
+            assert!(refused.text.contains("8192 bytes"), "{}", refused.text);
+            new_key(&app, &ada, json!({ member: many(9) })).await.expect(200);
+        }
+        let register = async |id: &str, letters: usize| {
+            let metadata = json!({ "more": "x".repeat(letters) });
+            let body = json!({ "device_id": id, "organization_id": ada.user_id, "metadata": metadata });
+            let request = app.post("/api/v1/auth/device/register").bearer(&ada.access_token);
+            request.json(&body).send().await
+        };
+        let refused = register("large", 17 << 10).await.expect(422);
+        assert!(refused.text.contains("16384 bytes"), "{}", refused.text);
+        register("small", 15 << 10).await.expect(200);
+        let path = format!("/api/v1/auth/device/small?organization_id={}", ada.user_id);
+        let patch = app.request(reqwest::Method::PATCH, &path).bearer(&ada.access_token);
+        patch
+            .json(&json!({ "metadata": { "more": "x".repeat(17 << 10) } }))
+            .send()
+            .await
+            .expect(422);
     })
     .await;
 }
