@@ -98,6 +98,25 @@ async fn what_a_key_says_of_itself_is_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_time_is_too_early_or_too_late_to_ask_about() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        for to in ["-262143-01-01T00:00:00Z", "%2B262142-12-31T23:59:59Z"] {
+            let path = format!(
+                "/api/v1/auth/api-keys/all/usage?organization_id={}&granularity=day&to={to}",
+                ada.user_id
+            );
+            let found = app.get(&path).bearer(&ada.access_token).send().await.expect(200);
+            assert_eq!(found.body["items"], json!([]));
+        }
+        new_key(&app, &ada, json!({ "expires_at": "+262142-12-31T23:59:59Z" }))
+            .await
+            .expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_is_counted_once() {
     App::each_with(json!({ "auth": { "rate_limits": { "enabled": true } } }), async |app| {
         let ada = app.register("ada@example.com").await;
