@@ -117,6 +117,32 @@ async fn no_time_is_too_early_or_too_late_to_ask_about() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_of_the_limit_of_a_key_is_not_told_of_its_gateway() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let (gateway, _) = key(
+            &app,
+            &ada,
+            json!({ "scopes": ["auth.api_keys.verify"], "rate_limits": { "requests_per_day": 50 } }),
+        )
+        .await;
+        let (text, _) = key(&app, &ada, json!({ "rate_limits": { "requests_per_minute": 1 } })).await;
+        let ask = || {
+            let request = app.post("/api/v1/auth/verify-api-key").header("X-API-Key", &gateway);
+            request.json(&json!({ "api_key": text })).send()
+        };
+        let fine = ask().await.expect(200);
+        assert_eq!(fine.header("x-ratelimit-limit"), "50");
+        let over = ask().await.expect(429);
+        assert_eq!(
+            (over.header("x-ratelimit-limit"), over.header("x-ratelimit-remaining")),
+            ("1", "0")
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_is_counted_once() {
     App::each_with(json!({ "auth": { "rate_limits": { "enabled": true } } }), async |app| {
         let ada = app.register("ada@example.com").await;
