@@ -1,7 +1,9 @@
 //! What somebody tries who wants more than their credentials give them.
 
+use std::time::Duration;
+
 use polity_testing::App;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{key, new_key, verify};
 use crate::organization::{add, change, organization};
@@ -165,6 +167,70 @@ async fn what_is_refused_is_counted_once() {
             (&found.body["items"][0]["requests"], &found.body["items"][0]["refused"]),
             (&json!(1), &json!(2))
         );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn uses_are_not_lost_with_the_client_who_asked_for_them() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let (text, _) = key(&app, &ada, json!({})).await;
+        let path = format!(
+            "/api/v1/auth/api-keys/all/usage?organization_id={}&granularity=day",
+            ada.user_id
+        );
+        // Nobody writes meanwhile.
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        tx.lock("credential.usage", "all").await.unwrap();
+        for _ in 0..3 {
+            verify(&app, &text, json!({})).await.expect(200);
+        }
+        let ask = app.get(&path).bearer(&ada.access_token).send();
+        assert!(tokio::time::timeout(Duration::from_millis(200), ask).await.is_err());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(tx);
+        let requests = async || -> Value {
+            let found = app.get(&path).bearer(&ada.access_token).send().await.expect(200);
+            found.body["items"][0]["requests"].clone()
+        };
+        let begun = std::time::Instant::now();
+        while requests().await != 3 {
+            assert!(begun.elapsed() < Duration::from_secs(3), "{}", requests().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_answered_while_the_program_stops_is_counted() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let (text, id) = key(&app, &ada, json!({ "credits": { "remaining": 5 } })).await;
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        tx.sql("update credential set name = 'held' where id = $1")
+            .bind(&id)
+            .execute()
+            .await
+            .unwrap();
+        let stop = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            app.ctx.stop.cancel();
+            tokio::time::sleep(Duration::from_millis(800)).await;
+            drop(tx);
+        };
+        let (answer, ()) = tokio::join!(verify(&app, &text, json!({})), stop);
+        answer.expect(200);
+        app.ctx.tasks.wait().await;
+        let mut read = app.ctx.db.read().await.unwrap();
+        let (requests,) = read
+            .sql("select requests from credential_usage where credential_id = $1 and grain = 'day'")
+            .bind(&id)
+            .one::<(i64,)>()
+            .await
+            .expect("the use was written");
+        assert_eq!(requests, 1);
     })
     .await;
 }
