@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use polity_testing::App;
+use polity_testing::{App, Person};
 use serde_json::{Value, json};
 
-use super::{key, new_key, verify};
-use crate::organization::{add, change, organization};
+use super::{again, key, key_in, new_key, verify};
+use crate::organization::{add, change, organization, set};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_opens_no_way_around_the_limits_of_an_address() {
@@ -114,6 +114,166 @@ async fn no_time_is_too_early_or_too_late_to_ask_about() {
         new_key(&app, &ada, json!({ "expires_at": "+262142-12-31T23:59:59Z" }))
             .await
             .expect(200);
+    })
+    .await;
+}
+
+async fn rotate(app: &App, person: &Person, token: &str, id: &str, grace: u32) -> polity_testing::Answer {
+    let path = format!("/api/v1/auth/api-keys/{id}/rotate?organization_id={}", person.user_id);
+    let body = json!({ "grace_seconds": grace });
+    app.post(&path).bearer(token).json(&body).send().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotating_makes_no_more_keys_than_there_may_be() {
+    App::each_with(json!({ "credential": { "most_per_owner": 3 } }), async |app| {
+        let ada = app.register("ada@example.com").await;
+        let mut id = String::new();
+        for _ in 0..3 {
+            id = key(&app, &ada, json!({})).await.1;
+        }
+        assert_eq!(
+            new_key(&app, &ada, json!({})).await.expect(409).code(),
+            "TOO_MANY_CREDENTIALS"
+        );
+        // Each may have its successor beside it, once.
+        for _ in 0..3 {
+            let made = rotate(&app, &ada, &ada.access_token, &id, 604_800).await.expect(200);
+            id = made.text_at("/key_id").to_owned();
+        }
+        let over = rotate(&app, &ada, &ada.access_token, &id, 604_800).await.expect(409);
+        assert_eq!(over.code(), "TOO_MANY_CREDENTIALS");
+        // One that ends at once makes room for its successor.
+        rotate(&app, &ada, &ada.access_token, &id, 0).await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_successor_has_the_credits_of_the_day_it_is_made_on() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let credits = json!({ "credits": { "remaining": 1, "refill_amount": 3, "refill_interval": "daily" } });
+        let (text, id) = key(&app, &ada, credits).await;
+        verify(&app, &text, json!({})).await.expect(200);
+        verify(&app, &text, json!({})).await.expect(429);
+        app.advance(Duration::from_hours(24));
+        let access = again(&app, &ada.email).await;
+        let new = rotate(&app, &ada, &access, &id, 0).await.expect(200);
+        assert_eq!(new.body["credits"], 3);
+        for status in [200, 200, 200, 429] {
+            verify(&app, new.text_at("/api_key"), json!({})).await.expect(status);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_key_that_is_revoked_meanwhile_is_neither_rotated_nor_changed() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        for is_rotated in [true, false] {
+            let (_, id) = key(&app, &ada, json!({})).await;
+            let mut tx = app.ctx.db.begin().await.unwrap();
+            tx.sql("update credential set revoked_at = created_at where id = $1")
+                .bind(&id)
+                .execute()
+                .await
+                .unwrap();
+            let asked = async {
+                if is_rotated {
+                    return rotate(&app, &ada, &ada.access_token, &id, 600).await;
+                }
+                let path = format!("/api/v1/auth/api-keys/{id}?organization_id={}", ada.user_id);
+                let patch = app.request(reqwest::Method::PATCH, &path).bearer(&ada.access_token);
+                patch.json(&json!({ "name": "late" })).send().await
+            };
+            // It has read the row, on PostgreSQL, and waits for it.
+            let revoked = async {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                tx.commit().await.unwrap();
+            };
+            let (answer, ()) = tokio::join!(asked, revoked);
+            assert_eq!(answer.expect(409).code(), "CREDENTIAL_OVER");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_is_removed_meanwhile_leaves_no_key_behind() {
+    App::each(async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        let id = organization(&app, &ada, "A").await;
+        add(&app, &ada, &id, &bob, "admin").await.expect(200);
+        let (_, key_id) = key_in(&app, &ada, &id, json!({})).await;
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        // As removing does, which has not committed yet.
+        tx.lock("organization", &id).await.unwrap();
+        tx.sql("delete from membership where organization_id = $1 and user_id = $2")
+            .bind(&id)
+            .bind(&bob.user_id)
+            .execute()
+            .await
+            .unwrap();
+        let removed = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            tx.commit().await.unwrap();
+        };
+        let path = format!("/api/v1/auth/api-keys/{key_id}/rotate?organization_id={id}");
+        let (made, rotated, ()) = tokio::join!(
+            new_key(&app, &bob, json!({ "organization_id": id })),
+            app.post(&path).bearer(&bob.access_token).json(&json!({})).send(),
+            removed
+        );
+        made.expect(403);
+        rotated.expect(403);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credits_that_a_successor_has_are_nobody_elses() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let (text, id) = key(&app, &ada, json!({ "credits": { "remaining": 5 } })).await;
+        verify(&app, &text, json!({})).await.expect(200);
+        // Another process has replaced the key, and this one has not heard of it yet.
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        tx.sql("update credential set revoked_at = created_at where id = $1")
+            .bind(&id)
+            .execute()
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        verify(&app, &text, json!({})).await.expect(429);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_made_anew_in_a_suspended_organization() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let id = organization(&app, &ada, "A").await;
+        let (_, key_id) = key_in(&app, &ada, &id, json!({})).await;
+        let tokens = format!("/api/v1/integration/tokens?workspace_id={id}");
+        let made = app
+            .post(&tokens)
+            .bearer(&ada.access_token)
+            .json(&json!({ "name": "t" }));
+        let token_id = made.send().await.expect(201).text_at("/id").to_owned();
+        set(&app, &id, json!({ "status": "suspended" })).await;
+        for path in [
+            format!("/api/v1/auth/api-keys/{key_id}/rotate?organization_id={id}"),
+            format!("/api/v1/integration/tokens/{token_id}/rotate?workspace_id={id}"),
+        ] {
+            let refused = app.post(&path).bearer(&ada.access_token).json(&json!({})).send().await;
+            assert!(refused.expect(403).text_at("/detail").contains("suspended"));
+        }
     })
     .await;
 }
