@@ -394,3 +394,57 @@ async fn what_is_answered_while_the_program_stops_is_counted() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_an_erased_person_is_left_in_the_log_of_another_workspace() {
+    App::each(async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        let id = organization(&app, &ada, "A").await;
+        add(&app, &ada, &id, &bob, "member").await.expect(200);
+        let made = app
+            .post(&format!("/api/v1/integration/tokens?workspace_id={id}"))
+            .bearer(&bob.access_token)
+            .json(&json!({ "name": "t" }))
+            .send()
+            .await
+            .expect(201);
+        super::own(&app, made.text_at("/token")).await.expect(200);
+        let account = json!({
+            "organization_id": id, "name": "a bot", "owner_type": "service_account", "service_account_id": bob.user_id,
+        });
+        let (_, bot) = key(&app, &ada, account).await;
+        let path = format!("/api/v1/integration/tokens/usage-logs?workspace_id={id}");
+        let log = app.get(&path).bearer(&ada.access_token).send().await.expect(200);
+        assert_eq!(log.text_at("/items/0/ip_address"), "127.0.0.1");
+        let erase = format!("/api/v1/accounts/erase/{}", bob.user_id);
+        app.post(&erase).service().send().await.expect(200);
+        app.settle().await;
+        app.advance(Duration::from_hours(24 * 31));
+        super::said(&app, "account_service.user.erased").await;
+        app.settle().await;
+        let ada = Person {
+            access_token: again(&app, &ada.email).await,
+            ..ada
+        };
+        let log = app.get(&path).bearer(&ada.access_token).send().await.expect(200);
+        assert_eq!(
+            (&log.body["items"][0]["ip_address"], &log.body["items"][0]["user_agent"]),
+            (&Value::Null, &Value::Null)
+        );
+        // What only bears a name like theirs is not theirs.
+        let keys = app
+            .get(&format!("/api/v1/auth/api-keys/{id}"))
+            .bearer(&ada.access_token);
+        let keys = keys.send().await.expect(200);
+        let bot = keys.body["api_keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|key| key["key_id"] == bot);
+        assert_eq!(bot.unwrap()["name"], "a bot");
+    })
+    .await;
+}

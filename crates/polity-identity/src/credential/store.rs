@@ -361,13 +361,24 @@ pub(super) async fn take_expiring(
 
 /// Leaves nothing of a person in what is kept for the audit.
 pub(super) async fn forget_person(tx: &mut Tx, user_id: &str) -> Result<()> {
-    tx.sql("update credential set name = 'Erased', last_used_ip = null where subject_id = $1 or organization_id = $1")
-        .bind(user_id)
-        .execute()
-        .await?;
+    tx.sql(
+        "update credential set name = 'Erased', last_used_ip = null
+         where (subject_id = $1 and kind = 'token') or organization_id = $1",
+    )
+    .bind(user_id)
+    .execute()
+    .await?;
     tx.sql("update usage_log set ip = '', user_agent = '' where organization_id = $1")
         .bind(user_id)
         .execute()
         .await?;
+    // In other workspaces too.
+    tx.sql(
+        "update usage_log set ip = '', user_agent = ''
+         where credential_id in (select id from credential where subject_id = $1 and kind = 'token')",
+    )
+    .bind(user_id)
+    .execute()
+    .await?;
     Ok(())
 }
