@@ -448,3 +448,104 @@ async fn nothing_of_an_erased_person_is_left_in_the_log_of_another_workspace() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_reads_uses_sees_those_that_are_being_written() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let (text, _) = key(&app, &ada, json!({})).await;
+        let path = format!(
+            "/api/v1/auth/api-keys/all/usage?organization_id={}&granularity=day",
+            ada.user_id
+        );
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        tx.lock("credential.usage", "all").await.unwrap();
+        verify(&app, &text, json!({})).await.expect(200);
+        let release = async {
+            // By now the process has begun to write by itself.
+            tokio::time::sleep(Duration::from_millis(1_000)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            drop(tx);
+        };
+        let ask = async {
+            tokio::time::sleep(Duration::from_millis(1_000)).await;
+            app.get(&path).bearer(&ada.access_token).send().await.expect(200)
+        };
+        let (found, ()) = tokio::join!(ask, release);
+        assert_eq!(found.body["items"][0]["requests"], 1, "{}", found.text);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keys_with_limits_of_their_own_used_is_not_recalled_for_the_organization() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let id = organization(&app, &ada, "A").await;
+        let path = format!("{}/{id}/rate-limits", crate::organization::BASE);
+        let limits = json!({ "requests_per_day": 10 });
+        app.put(&path)
+            .bearer(&ada.access_token)
+            .json(&limits)
+            .send()
+            .await
+            .expect(200);
+        let mut own = Vec::new();
+        for limit in [json!(1_000), Value::Null] {
+            let more = json!({ "rate_limits": { "requests_per_day": limit } });
+            own.push(key_in(&app, &ada, &id, more).await.0);
+        }
+        let (late, _) = key_in(&app, &ada, &id, json!({})).await;
+        for text in &own {
+            verify(&app, text, json!({ "cost": 50 })).await.expect(200);
+        }
+        let usage = format!("/api/v1/auth/api-keys/all/usage?organization_id={id}&granularity=day");
+        let found = app.get(&usage).bearer(&ada.access_token).send().await.expect(200);
+        assert_eq!(found.body["items"][0]["requests"], 100);
+        let found = verify(&app, &late, json!({})).await.expect(200);
+        assert_eq!(
+            (
+                &found.body["rate_limit"]["used"],
+                &found.body["rate_limit"]["remaining"]
+            ),
+            (&json!(1), &json!(9))
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_without_credits_takes_nothing_of_what_others_share() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let id = organization(&app, &ada, "A").await;
+        let path = format!("{}/{id}/rate-limits", crate::organization::BASE);
+        let limits = json!({ "requests_per_day": 5 });
+        app.put(&path)
+            .bearer(&ada.access_token)
+            .json(&limits)
+            .send()
+            .await
+            .expect(200);
+        let (trial, _) = key_in(&app, &ada, &id, json!({ "credits": { "remaining": 3 } })).await;
+        let (other, _) = key_in(&app, &ada, &id, json!({})).await;
+        verify(&app, &trial, json!({ "cost": 2 })).await.expect(200);
+        for _ in 0..5 {
+            let refused = verify(&app, &trial, json!({ "cost": 2 })).await.expect(429);
+            assert_eq!(refused.text_at("/field"), "credits");
+        }
+        verify(&app, &other, json!({ "cost": 2 })).await.expect(200);
+        // And what a limit refuses takes no credits.
+        let (paid, key_id) = key_in(&app, &ada, &id, json!({ "credits": { "remaining": 3 } })).await;
+        let refused = verify(&app, &paid, json!({ "cost": 2 })).await.expect(429);
+        assert_eq!(refused.text_at("/field"), "requests_per_day");
+        let keys = app
+            .get(&format!("/api/v1/auth/api-keys/{id}"))
+            .bearer(&ada.access_token);
+        let keys = keys.send().await.expect(200);
+        let mut all = keys.body["api_keys"].as_array().unwrap().iter();
+        assert_eq!(all.find(|key| key["key_id"] == key_id.as_str()).unwrap()["credits"], 3);
+        verify(&app, &paid, json!({})).await.expect(200);
+    })
+    .await;
+}

@@ -33,6 +33,8 @@ pub(crate) struct Tally {
     clock: Clock,
     hasher: RandomState,
     shards: Vec<Mutex<Shard>>,
+    /// Held by whoever writes: whoever reads waits for what others have taken and not written yet.
+    writing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -57,6 +59,7 @@ impl Tally {
             clock,
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            writing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -220,6 +223,7 @@ pub(super) async fn flush(credentials: &Credentials) {
 
 /// Some of it in each transaction, so that none is held for long.
 async fn write_all(credentials: &Credentials) {
+    let _one_at_a_time = credentials.tally.writing.lock().await;
     let (mut counts, mut log) = credentials.tally.take();
     for row in &mut log {
         if row.id.is_empty() {
