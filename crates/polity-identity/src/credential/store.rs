@@ -316,6 +316,16 @@ pub(super) async fn take_credits(tx: &mut Tx, id: &str, units: i64) -> Result<Op
     Ok(left.map(|(left,)| left))
 }
 
+/// Gives back what was taken for a use that a limit then refused.
+pub(super) async fn give_credits_back(tx: &mut Tx, id: &str, units: i64) -> Result<()> {
+    tx.sql("update credential set credits = credits + $2 where id = $1 and revoked_at is null")
+        .bind(id)
+        .bind(&units)
+        .execute()
+        .await?;
+    Ok(())
+}
+
 /// Fills credits up for a period, unless that was done; whoever comes second finds it done.
 pub(super) async fn fill_credits(tx: &mut Tx, id: &str, period: i64) -> Result<()> {
     tx.sql(
