@@ -463,12 +463,11 @@ async fn whoever_reads_uses_sees_those_that_are_being_written() {
         verify(&app, &text, json!({})).await.expect(200);
         let release = async {
             // By now the process has begun to write by itself.
-            tokio::time::sleep(Duration::from_millis(1_000)).await;
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(Duration::from_millis(1_300)).await;
             drop(tx);
         };
         let ask = async {
-            tokio::time::sleep(Duration::from_millis(1_000)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             app.get(&path).bearer(&ada.access_token).send().await.expect(200)
         };
         let (found, ()) = tokio::join!(ask, release);

@@ -312,7 +312,7 @@ impl Credentials {
         // Before a row is changed for it, whether there is room at all.
         let room = limiter.take_each(&known.windows, &credential.organization_id, 0).await;
         if let Err(limited) = tightest(known, room) {
-            return Ok(Err(limited));
+            return Ok(Err(*limited));
         }
         if let Err(limited) = self.take_credits(credential, ask.cost).await? {
             return Ok(Err(limited));
@@ -342,7 +342,7 @@ impl Credentials {
             let windows: Vec<Window> = known.limits.iter().map(weigh).collect();
             limiter.take_each(&windows, organization, 1).await
         };
-        tightest(known, usages)
+        tightest(known, usages).map_err(|limited| *limited)
     }
 
     /// Takes credits, which are filled up first if a new period has begun. Exact: the row decides.
@@ -379,7 +379,7 @@ impl Credentials {
 }
 
 /// The limit that has least left, or the one that is reached.
-fn tightest(known: &Known, usages: Vec<Usage>) -> Result<Option<(usize, Usage)>, Limited> {
+fn tightest(known: &Known, usages: Vec<Usage>) -> Result<Option<(usize, Usage)>, Box<Limited>> {
     let tightest = usages.into_iter().enumerate().min_by_key(|(_, usage)| {
         (
             usage.allowed,
@@ -394,7 +394,7 @@ fn tightest(known: &Known, usages: Vec<Usage>) -> Result<Option<(usize, Usage)>,
         && !usage.allowed
         && let Some(limit) = known.limits.get(*at)
     {
-        return Err(Limited::by(limit, usage));
+        return Err(Box::new(Limited::by(limit, usage)));
     }
     Ok(tightest)
 }
