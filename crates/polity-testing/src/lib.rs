@@ -143,10 +143,13 @@ impl App {
         let address = listener.local_addr().unwrap();
         let router = program.router.clone();
         let (settings, stop) = (ctx.http().clone(), ctx.stop.clone());
+        let tasks = ctx.tasks.clone();
         ctx.spawn(async move {
             // The program keeps the lock on the folder for as long as it serves.
             let _program = program;
             http::serve(listener, router, &settings, stop).await;
+            // As the program does: now that nobody is answered any more, background work ends.
+            tasks.close();
         });
         Self {
             ctx,

@@ -447,6 +447,7 @@ async fn refusals_are_said_once_a_minute_and_the_last_check_is_known() {
         assert_eq!(levels.len(), 3, "{levels:?}");
         assert_eq!(levels.iter().filter(|level| **level == "admin").count(), 2);
         assert!(entries.iter().all(|entry| entry["success"] == false));
+        app.settle().await;
         let said = app.ctx.events.read_after(
             &app.ctx.db,
             0,

@@ -155,9 +155,15 @@ async fn br_dev_028_a_new_secret_ends_the_old_one_and_its_tokens() {
             .expect(401);
         assert_eq!(verify(&app, &token).await["valid"], false);
         patch(json!({ "is_active": true })).await;
-        authenticate(&app, "frame", new.text_at("/device_secret"))
+        let resumed = authenticate(&app, "frame", new.text_at("/device_secret"))
             .await
             .expect(200);
+        // What was given before it was suspended has ended; what is given afterwards counts.
+        let resumed = resumed.text_at("/access_token");
+        assert_eq!(verify(&app, &token).await["valid"], false);
+        assert_eq!(verify(&app, resumed).await["valid"], true);
+        let pairing = app.post("/api/v1/auth/device/frame/pairing-token");
+        pairing.bearer(resumed).send().await.expect(200);
         // BR-DEV-023: another organization has no such device.
         let eve = app.register("eve@example.com").await;
         let path = format!("/api/v1/auth/device/frame?organization_id={}", eve.user_id);
@@ -287,12 +293,12 @@ async fn a_leaked_secret_ends_its_tokens_and_so_does_the_end_of_an_organization(
         }
         for (token, device) in tokens.iter().zip(["theirs", "own"]) {
             let begun = std::time::Instant::now();
-            while verify(&app, token).await["valid"] == true {
+            let path = format!("/api/v1/auth/device/{device}/pairing-token");
+            while app.post(&path).bearer(token).send().await.status != 401 {
                 assert!(begun.elapsed() < Duration::from_secs(1), "{device} goes on");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            let path = format!("/api/v1/auth/device/{device}/pairing-token");
-            app.post(&path).bearer(token).send().await.expect(401);
+            assert_eq!(verify(&app, token).await["valid"], false);
         }
         let body = json!({ "device_id": "late", "organization_id": id });
         app.post("/api/v1/auth/device/register")
@@ -303,6 +309,35 @@ async fn a_leaked_secret_ends_its_tokens_and_so_does_the_end_of_an_organization(
             .expect(400);
         let info = app.get("/api/v1/auth/info").send().await.expect(200);
         assert_eq!(info.body["capabilities"]["device_authentication"], true);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_devices_of_a_suspended_organization_rest() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let id = crate::organization::organization(&app, &ada, "A").await;
+        let body = json!({ "device_id": "frame", "organization_id": id });
+        let made = app.post("/api/v1/auth/device/register").bearer(&ada.access_token);
+        let made = made.json(&body).send().await.expect(200);
+        let secret = made.text_at("/device_secret");
+        let done = authenticate(&app, "frame", secret).await.expect(200);
+        let token = done.text_at("/access_token");
+        let pairing = async |status: u16| {
+            let request = app.post("/api/v1/auth/device/frame/pairing-token").bearer(token);
+            request.send().await.expect(status)
+        };
+        pairing(200).await;
+        crate::organization::set(&app, &id, json!({ "status": "suspended" })).await;
+        let refused = authenticate(&app, "frame", secret).await.expect(401);
+        assert_eq!(refused.text_at("/detail"), "Invalid device credentials");
+        assert_eq!(verify(&app, token).await["valid"], false);
+        pairing(400).await;
+        crate::organization::set(&app, &id, json!({ "status": "active" })).await;
+        authenticate(&app, "frame", secret).await.expect(200);
+        assert_eq!(verify(&app, token).await["valid"], true);
+        pairing(200).await;
     })
     .await;
 }

@@ -1,6 +1,7 @@
 //! Credentials of programs over HTTP, on both databases: keys, tokens, devices, their limits and uses.
 
 mod devices;
+mod edges;
 mod keys;
 mod limits;
 mod replicas;

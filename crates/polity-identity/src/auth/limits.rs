@@ -1,4 +1,5 @@
-//! Rate limits per client address and path. Services are not limited, and neither are keys, which have limits of their own.
+//! Rate limits per client address and path. Services are not limited, and neither is a gateway where it verifies keys: its
+//! own key has limits. Anywhere else a key, which everybody can make, changes nothing.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -8,7 +9,7 @@ use axum::{
 };
 use http::request::Parts;
 use polity_kernel::{
-    caller::{self, Caller, Kind},
+    caller::{self, Kind},
     http::{ClientIp, IntoResponse, Problem, Response, codes},
     limit::Rule,
 };
@@ -40,8 +41,10 @@ pub(super) async fn limit(State(auth): State<Auth>, request: Request, next: Next
         return next.run(request).await;
     };
     let (mut parts, body) = request.into_parts();
-    if is_exempt(&auth, &parts).await {
-        return next.run(Request::from_parts(parts, body)).await;
+    match is_exempt(&auth, &parts, &path).await {
+        Ok(true) => return next.run(Request::from_parts(parts, body)).await,
+        Ok(false) => {}
+        Err(problem) => return problem.into_response(),
     }
     let ip = match ClientIp::from_request_parts(&mut parts, &auth).await {
         Ok(ClientIp(ip)) => ip,
@@ -66,13 +69,18 @@ pub(super) async fn limit(State(auth): State<Auth>, request: Request, next: Next
 }
 
 /// A valid service secret is not limited, and neither is the key of a gateway; a wrong one is, and is refused by the guard.
-async fn is_exempt(auth: &Auth, parts: &Parts) -> bool {
-    let may_be = ["x-internal-service-secret", "x-api-key", "authorization"];
-    if !may_be.iter().any(|name| parts.headers.contains_key(*name)) {
-        return false;
+/// A key that has reached its own limit is refused here: asked again, the guard would count it twice.
+async fn is_exempt(auth: &Auth, parts: &Parts, path: &str) -> Result<bool, Problem> {
+    let is_gateway = path == "/api/v1/auth/verify-api-key";
+    let has = |name: &str| parts.headers.contains_key(name);
+    if !has("x-internal-service-secret") && !(is_gateway && (has("x-api-key") || has("authorization"))) {
+        return Ok(false);
     }
-    let is_program = |caller: &Caller| caller.is_service() || caller.kind == Kind::ApiCredential;
-    matches!(caller::identify(&auth.ctx, parts).await, Ok(Some(caller)) if is_program(&caller))
+    match caller::identify(&auth.ctx, parts).await {
+        Ok(Some(caller)) => Ok(caller.is_service() || (is_gateway && caller.kind == Kind::ApiCredential)),
+        Err(problem) if problem.code() == codes::RATE_LIMITED => Err(problem),
+        Ok(None) | Err(_) => Ok(false),
+    }
 }
 
 /// Whom an address counts as: in IPv6 one subscriber has a whole network of them.

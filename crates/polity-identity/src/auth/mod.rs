@@ -83,6 +83,11 @@ pub const SERVICE: Service = Service {
                 name: "devices",
                 sql: include_str!("device.sql"),
             },
+            Migration {
+                version: 4,
+                name: "sessions of devices",
+                sql: include_str!("device_session.sql"),
+            },
         ],
     },
     sealed: &[

@@ -178,6 +178,7 @@ pub(super) struct Device {
     pub device_id: String,
     pub organization_id: String,
     pub credential_id: String,
+    pub session_id: String,
     pub device_name: Option<String>,
     pub device_type: Option<String>,
     pub status: DeviceStatus,

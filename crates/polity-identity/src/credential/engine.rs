@@ -279,12 +279,11 @@ impl Credentials {
             if !limit.of.is_some_and(Field::is_long) {
                 continue;
             }
-            let id = if limit.scope_id == organization_id {
-                ""
+            let (requests, tokens) = if limit.scope_id == organization_id {
+                store::usage::used_of_organization(read, organization_id, limit.field, day).await?
             } else {
-                limit.scope_id.as_str()
+                store::usage::used(read, organization_id, &limit.scope_id, "day", day).await?
             };
-            let (requests, tokens) = store::usage::used(read, organization_id, id, "day", day).await?;
             let used = if limit.of == Some(Field::TokensPerDay) {
                 tokens
             } else {
@@ -297,8 +296,31 @@ impl Credentials {
         Ok(())
     }
 
-    /// Counts a use against all limits or none, then against the credits.
+    /// Counts a use against all limits and the credits, or against none of them: what is refused costs nothing.
     async fn count(&self, known: &Known, ask: &Ask<'_>) -> Result<Result<Option<(usize, Usage)>, Limited>, Error> {
+        let (credential, limiter) = (&known.credential, &self.ctx.limiter);
+        if credential.credits.is_none() {
+            return Ok(self.count_limits(known, ask).await);
+        }
+        // Before a row is changed for it, whether there is room at all.
+        let room = limiter.take_each(&known.windows, &credential.organization_id, 0).await;
+        if let Err(limited) = tightest(known, room) {
+            return Ok(Err(*limited));
+        }
+        if let Err(limited) = self.take_credits(credential, ask.cost).await? {
+            return Ok(Err(limited));
+        }
+        let counted = self.count_limits(known, ask).await;
+        if counted.is_err() {
+            let mut tx = self.ctx.db.begin().await?;
+            store::give_credits_back(&mut tx, &credential.id, i64::from(ask.cost)).await?;
+            tx.commit().await?;
+        }
+        Ok(counted)
+    }
+
+    /// Counts a use against all limits or none.
+    async fn count_limits(&self, known: &Known, ask: &Ask<'_>) -> Result<Option<(usize, Usage)>, Limited> {
         let organization = &known.credential.organization_id;
         let limiter = &self.ctx.limiter;
         let usages = if known.windows.is_empty() {
@@ -313,26 +335,7 @@ impl Credentials {
             let windows: Vec<Window> = known.limits.iter().map(weigh).collect();
             limiter.take_each(&windows, organization, 1).await
         };
-        let tightest = usages.into_iter().enumerate().min_by_key(|(_, usage)| {
-            (
-                usage.allowed,
-                if usage.allowed {
-                    usage.remaining
-                } else {
-                    u64::MAX - usage.reset_seconds()
-                },
-            )
-        });
-        if let Some((at, usage)) = &tightest
-            && !usage.allowed
-            && let Some(limit) = known.limits.get(*at)
-        {
-            return Ok(Err(Limited::by(limit, usage)));
-        }
-        if known.credential.credits.is_some() {
-            return Ok(self.take_credits(&known.credential, ask.cost).await?.map(|()| tightest));
-        }
-        Ok(Ok(tightest))
+        tightest(known, usages).map_err(|limited| *limited)
     }
 
     /// Takes credits, which are filled up first if a new period has begun. Exact: the row decides.
@@ -362,6 +365,27 @@ impl Credentials {
     pub(super) async fn tell(&self, tx: &mut Tx, hash: &str) -> Result<(), Error> {
         Ok(self.ctx.invalidations.tell(tx, &self.ctx, KIND, hash).await?)
     }
+}
+
+/// The limit that has least left, or the one that is reached.
+fn tightest(known: &Known, usages: Vec<Usage>) -> Result<Option<(usize, Usage)>, Box<Limited>> {
+    let tightest = usages.into_iter().enumerate().min_by_key(|(_, usage)| {
+        (
+            usage.allowed,
+            if usage.allowed {
+                usage.remaining
+            } else {
+                u64::MAX - usage.reset_seconds()
+            },
+        )
+    });
+    if let Some((at, usage)) = &tightest
+        && !usage.allowed
+        && let Some(limit) = known.limits.get(*at)
+    {
+        return Err(Box::new(Limited::by(limit, usage)));
+    }
+    Ok(tightest)
 }
 
 /// What is remembered of a credential rests on its organization and on who acts with it. A person is their personal

@@ -50,7 +50,7 @@ mod face {
         error::code,
         guard::Verifier,
         limits::{Field, RateLimits, RateLimitsOut, Source},
-        model::{Credential, Interval, Kind, Use, is_network, networks},
+        model::{Credential, Interval, Kind, Refusal, Use, is_network, networks},
         service::{
             Granularity, Issued, Item, KeyChange, NewCredential, NewKey, calls, calls_today, change_key, create_key,
             end, find_device, is_usable, issue, key, keys, may_change, revoke_key, rotate_key, set_limits, spans,

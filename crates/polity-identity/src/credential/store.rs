@@ -169,15 +169,26 @@ pub(super) async fn set_limits(
     Ok(())
 }
 
-/// Lets a credential end beside its successor.
-pub(super) async fn retire(tx: &mut Tx, organization_id: &str, id: &str, at: DateTime<Utc>) -> Result<()> {
-    tx.sql("update credential set retires_at = $3, updated_at = $3 where organization_id = $1 and id = $2")
+/// Lets a credential that is alive end beside its successor; says whether there was one.
+pub(super) async fn retire(
+    tx: &mut Tx,
+    organization_id: &str,
+    id: &str,
+    at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let retired = tx
+        .sql(
+            "update credential set retires_at = $3, updated_at = $4
+             where organization_id = $1 and id = $2 and revoked_at is null and retires_at is null",
+        )
         .bind(organization_id)
         .bind(id)
         .bind(&at)
+        .bind(&now)
         .execute()
         .await?;
-    Ok(())
+    Ok(retired == 1)
 }
 
 /// What was revoked: enough to say so.
@@ -289,15 +300,30 @@ pub(super) async fn revoke_of_organization(
     .await
 }
 
-/// Takes credits; returns what is left, or `None` if there are not so many.
+/// Takes credits; returns what is left, or `None` if there are not so many. Those of one that was replaced are its
+/// successor's, also for a process that has not heard of it yet.
 pub(super) async fn take_credits(tx: &mut Tx, id: &str, units: i64) -> Result<Option<i64>> {
     let left = tx
-        .sql("update credential set credits = credits - $2 where id = $1 and credits >= $2 returning credits")
+        .sql(
+            "update credential set credits = credits - $2
+             where id = $1 and credits >= $2 and revoked_at is null
+             returning credits",
+        )
         .bind(id)
         .bind(&units)
         .optional::<(i64,)>()
         .await?;
     Ok(left.map(|(left,)| left))
+}
+
+/// Gives back what was taken for a use that a limit then refused.
+pub(super) async fn give_credits_back(tx: &mut Tx, id: &str, units: i64) -> Result<()> {
+    tx.sql("update credential set credits = credits + $2 where id = $1 and revoked_at is null")
+        .bind(id)
+        .bind(&units)
+        .execute()
+        .await?;
+    Ok(())
 }
 
 /// Fills credits up for a period, unless that was done; whoever comes second finds it done.
@@ -315,7 +341,7 @@ pub(super) async fn fill_credits(tx: &mut Tx, id: &str, period: i64) -> Result<(
 
 pub(super) async fn credits_left(conn: &mut Conn, id: &str) -> Result<i64> {
     let left = conn
-        .sql("select coalesce(credits, 0) from credential where id = $1")
+        .sql("select coalesce(credits, 0) from credential where id = $1 and revoked_at is null")
         .bind(id)
         .optional::<(i64,)>()
         .await?;
@@ -345,13 +371,24 @@ pub(super) async fn take_expiring(
 
 /// Leaves nothing of a person in what is kept for the audit.
 pub(super) async fn forget_person(tx: &mut Tx, user_id: &str) -> Result<()> {
-    tx.sql("update credential set name = 'Erased', last_used_ip = null where subject_id = $1 or organization_id = $1")
-        .bind(user_id)
-        .execute()
-        .await?;
+    tx.sql(
+        "update credential set name = 'Erased', last_used_ip = null
+         where (subject_id = $1 and kind = 'token') or organization_id = $1",
+    )
+    .bind(user_id)
+    .execute()
+    .await?;
     tx.sql("update usage_log set ip = '', user_agent = '' where organization_id = $1")
         .bind(user_id)
         .execute()
         .await?;
+    // In other workspaces too.
+    tx.sql(
+        "update usage_log set ip = '', user_agent = ''
+         where credential_id in (select id from credential where subject_id = $1 and kind = 'token')",
+    )
+    .bind(user_id)
+    .execute()
+    .await?;
     Ok(())
 }

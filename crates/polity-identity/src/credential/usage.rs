@@ -33,6 +33,8 @@ pub(crate) struct Tally {
     clock: Clock,
     hasher: RandomState,
     shards: Vec<Mutex<Shard>>,
+    /// Held by whoever writes: whoever reads waits for what others have taken and not written yet.
+    writing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -57,6 +59,7 @@ impl Tally {
             clock,
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            writing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -195,13 +198,32 @@ pub(super) async fn keep_writing(credentials: Credentials) {
     let pause = Duration::from_millis(u64::from(credentials.settings.flush_ms.max(10)));
     let stop = &credentials.ctx.stop;
     while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-        flush(&credentials).await;
+        write_all(&credentials).await;
     }
-    flush(&credentials).await;
+    // Requests that were under way when the program was asked to stop count until the last of them is answered.
+    while !credentials.ctx.tasks.is_closed() {
+        write_all(&credentials).await;
+        tokio::time::sleep(pause).await;
+    }
+    write_all(&credentials).await;
 }
 
-/// Writes what was counted until now: some of it in each transaction, so that none is held for long.
+/// Writes what was counted until now, for somebody who waits for it. What was taken out of memory is written even if they
+/// go away meanwhile, as a client does that closes its connection.
 pub(super) async fn flush(credentials: &Credentials) {
+    let (done, written) = tokio::sync::oneshot::channel::<()>();
+    let all = credentials.clone();
+    credentials.ctx.spawn(async move {
+        write_all(&all).await;
+        drop(done);
+    });
+    // Said by dropping it, so that nobody waits for one that failed.
+    drop(written.await);
+}
+
+/// Some of it in each transaction, so that none is held for long.
+async fn write_all(credentials: &Credentials) {
+    let _one_at_a_time = credentials.tally.writing.lock().await;
     let (mut counts, mut log) = credentials.tally.take();
     for row in &mut log {
         if row.id.is_empty() {

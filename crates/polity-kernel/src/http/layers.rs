@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::StreamExt;
-use http::{HeaderName, HeaderValue, Method, Version, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower::util::option_layer;
@@ -174,7 +174,10 @@ async fn outermost(State(ctx): State<Ctx>, mut request: Request, next: Next) -> 
         observe::record_request("http", &method, route.as_deref(), status, took);
         observe::conclude(status);
         if let Some(noted) = witness.seen() {
-            response.headers_mut().extend(noted.headers.clone());
+            // A 429 tells of the limit that was reached, which is not the caller's own: with that it would not be known.
+            if response.status() != StatusCode::TOO_MANY_REQUESTS {
+                response.headers_mut().extend(noted.headers.clone());
+            }
             if let (Some(client), Some(authenticator)) = (&noted.client, ctx.authenticator.get()) {
                 let from = client.origin(&method, route.as_deref());
                 let caller = &noted.caller;

@@ -1,5 +1,7 @@
 //! Devices: registered, authenticated, verified, paired, revoked.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Duration, Utc};
 use garde::Validate;
 use polity_kernel::{
@@ -39,12 +41,28 @@ struct DeviceRegister {
     #[schemars(example = &"smart_frame")]
     device_type: Option<String>,
     /// More about it; an open object.
-    #[garde(length(max = 100))]
+    #[garde(length(max = 100), custom(is_small))]
     #[serde(default)]
-    metadata: std::collections::BTreeMap<String, serde_json::Value>,
+    metadata: BTreeMap<String, serde_json::Value>,
     /// After how many days its secret ends; left out: never.
     #[garde(range(min = 1, max = 36_500))]
     expires_days: Option<u32>,
+}
+
+/// The most bytes that are kept of what is said of a device: a list shows a thousand.
+const SMALL: usize = 16 << 10;
+
+/// A garde rule: an object that is not larger than [`SMALL`].
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the validator hands its context over by reference"
+)]
+fn is_small(metadata: &BTreeMap<String, serde_json::Value>, (): &()) -> garde::Result {
+    let size = serde_json::to_vec(metadata).map_or(usize::MAX, |bytes| bytes.len());
+    if size > SMALL {
+        return Err(garde::Error::new(format!("should have at most {SMALL} bytes in all")));
+    }
+    Ok(())
 }
 
 /// A device that was registered.
@@ -374,8 +392,8 @@ struct DevicePatch {
     #[garde(length(chars, max = 255))]
     device_name: Option<String>,
     /// More about it; replaces what is there.
-    #[garde(inner(length(max = 100)))]
-    metadata: Option<std::collections::BTreeMap<String, serde_json::Value>>,
+    #[garde(inner(length(max = 100), custom(is_small)))]
+    metadata: Option<BTreeMap<String, serde_json::Value>>,
     /// Whether it may be used.
     #[garde(skip)]
     is_active: Option<bool>,

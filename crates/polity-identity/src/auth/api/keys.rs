@@ -61,7 +61,7 @@ struct ApiKeyCreate {
     #[schemars(example = &"billing export")]
     name: String,
     /// What it may do; together with `scopes`. If both are empty it may do everything in its organization.
-    #[garde(length(max = 200), inner(length(chars, min = 1, max = 200)))]
+    #[garde(length(max = 200), inner(length(chars, min = 1, max = 200)), custom(is_brief))]
     #[serde(default)]
     permissions: Vec<String>,
     /// After how many days it ends; either this or `expires_at`.
@@ -81,7 +81,7 @@ struct ApiKeyCreate {
     #[garde(length(chars, min = 1, max = 255))]
     service_account_id: Option<String>,
     /// Scopes such as `read:tasks`; together with `permissions`.
-    #[garde(length(max = 200), inner(length(chars, min = 1, max = 200)))]
+    #[garde(length(max = 200), inner(length(chars, min = 1, max = 200)), custom(is_brief))]
     #[serde(default)]
     scopes: Vec<String>,
     /// Addresses and networks it may be used from; empty: anywhere.
@@ -105,6 +105,21 @@ struct ApiKeyCreate {
 
 fn organization() -> String {
     "organization".to_owned()
+}
+
+/// The most bytes that permissions may have in all, and scopes: every process remembers them, and a list shows a thousand.
+const BRIEF: usize = 8 << 10;
+
+/// A garde rule: texts that are not more than [`BRIEF`] together.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the validator hands its context over by reference"
+)]
+fn is_brief(texts: &[String], (): &()) -> garde::Result {
+    if texts.iter().map(String::len).sum::<usize>() > BRIEF {
+        return Err(garde::Error::new(format!("should have at most {BRIEF} bytes in all")));
+    }
+    Ok(())
 }
 
 fn bad(text: &'static str) -> Problem {

@@ -56,6 +56,7 @@ pub(in crate::auth) async fn register_device(
         device_id: new.device_id,
         organization_id: new.organization_id,
         credential_id: String::new(),
+        session_id: String::new(),
         device_name: new.device_name,
         device_type: new.device_type,
         status: DeviceStatus::Active,
@@ -69,6 +70,7 @@ pub(in crate::auth) async fn register_device(
         created_at: now,
     };
     let (credential_id, secret) = secret_of(tx, auth, &device).await?;
+    device.session_id.clone_from(&credential_id);
     device.credential_id = credential_id;
     if !store::device::insert(tx, &device).await? {
         return Err(Error::DeviceExists);
@@ -126,7 +128,12 @@ pub(in crate::auth) async fn authenticate_device(
     let mut tx = auth.ctx.db.begin().await?;
     let device = store::device::find(&mut tx, device_id).await?;
     let held = credential::find_device(&mut tx, &auth.credentials, secret).await?;
-    let judged = judge(device, held, now);
+    let mut judged = judge(device, held, now);
+    if let Ok(device) = &judged
+        && !credential::is_usable(&mut tx, &device.organization_id).await?
+    {
+        judged = Err(("blocked", "organization suspended or gone"));
+    }
     let attempt = Attempt {
         id: auth.ctx.ids.new_id("dlg_"),
         device_id,
@@ -186,8 +193,8 @@ fn claims(auth: &Auth, device: &Device, now: DateTime<Utc>) -> Claims {
         jti: auth.ctx.ids.jti(),
         kind: TokenType::Device,
         scope: Scope::Device,
-        // What stands behind the token is the secret: with it, the token ends.
-        sid: Some(device.credential_id.clone()),
+        // With the secret, or when the device is suspended, the token ends.
+        sid: Some(device.session_id.clone()),
         email: None,
         organization_id: Some(device.organization_id.clone()),
         permissions: Vec::new(),
@@ -206,13 +213,16 @@ pub(in crate::auth) async fn verify_device(auth: &Auth, token: &str) -> Result<R
     };
     let mut read = auth.ctx.db.read().await?;
     let device = store::device::find(&mut read, &claims.sub).await?;
-    let fits = |device: &Device| {
-        device.may_be_used(auth.ctx.clock.now()) && claims.sid.as_deref() == Some(device.credential_id.as_str())
-    };
-    if device.as_ref().is_some_and(fits) {
-        return Ok(Ok(claims));
+    let fits = |device: &Device| claims.sid.as_deref() == Some(device.session_id.as_str());
+    match device.filter(fits) {
+        Some(device) if may_be_used(&mut read, auth, &device).await? => Ok(Ok(claims)),
+        _ => Ok(Err("Device is not active")),
     }
-    Ok(Err("Device is not active"))
+}
+
+/// Whether a device may be used now: it rests with its organization.
+async fn may_be_used(conn: &mut Conn, auth: &Auth, device: &Device) -> Result<bool, Error> {
+    Ok(device.may_be_used(auth.ctx.clock.now()) && credential::is_usable(conn, &device.organization_id).await?)
 }
 
 /// The devices of an organization, newest first, and how many there are.
@@ -256,14 +266,14 @@ pub(in crate::auth) async fn refresh_secret(
 async fn end_credential(tx: &mut Tx, auth: &Auth, device: &Device, by: &str) -> Result<(), Error> {
     let place = (device.organization_id.as_str(), device.credential_id.as_str());
     credential::end(tx, &auth.credentials, place, by, REASON).await?;
-    remember_revoked(tx, auth, vec![device.credential_id.clone()]);
+    remember_revoked(tx, auth, vec![device.session_id.clone()]);
     Ok(())
 }
 
 /// Ends every token that a secret of a device was exchanged for, whoever revoked the secret.
 pub(crate) async fn end_device_tokens(tx: &mut Tx, ctx: &Ctx, credential_id: &str) -> db::Result<()> {
     let until = ctx.clock.now() + Duration::seconds(DEVICE_TTL);
-    store::session::revoke(tx, credential_id, until).await
+    store::device::end_session(tx, credential_id, until).await
 }
 
 /// What is to change of a device; what is `None` stays.
@@ -290,7 +300,9 @@ pub(in crate::auth) async fn change_device(
             device.status = DeviceStatus::Inactive;
             // Tokens are looked up where they are verified; where they open something, they have to end.
             end_device_tokens(tx, &auth.ctx, &device.credential_id).await?;
-            remember_revoked(tx, auth, vec![device.credential_id.clone()]);
+            remember_revoked(tx, auth, vec![device.session_id.clone()]);
+            device.session_id = auth.ctx.ids.new_id("dvs_");
+            store::device::set_session(tx, &device.device_id, &device.session_id).await?;
         }
         Some(false) | None => {}
     }
@@ -336,7 +348,8 @@ pub(in crate::auth) async fn new_pairing(
     tx.lock("auth.device", device_id).await?;
     let now = auth.ctx.clock.now();
     let found = store::device::find(tx, device_id).await?;
-    if !found.is_some_and(|device| device.may_be_used(now)) {
+    let device = found.ok_or(Error::DeviceUnusable)?;
+    if !may_be_used(tx, auth, &device).await? {
         return Err(Error::DeviceUnusable);
     }
     let kind = TokenKind::new("pair").map_err(|error| Error::Internal(error.to_string()))?;
@@ -380,9 +393,12 @@ pub(in crate::auth) async fn pair(
         return Ok(Err("Token has expired"));
     }
     let device = store::device::find(tx, device_id).await?;
-    let Some(device) = device.filter(|device| device.may_be_used(now)) else {
+    let Some(device) = device else {
         return Ok(Err("Invalid pairing token"));
     };
+    if !may_be_used(tx, auth, &device).await? {
+        return Ok(Err("Invalid pairing token"));
+    }
     if !store::device::use_pairing(tx, hash.as_str(), user_id, now).await? {
         return Ok(Err("Token has already been used"));
     }

@@ -9,8 +9,8 @@ use polity_kernel::db::Json;
 macro_rules! device {
     ($rest:literal) => {
         concat!(
-            "select device_id, organization_id, credential_id, device_name, device_type, status, metadata, paired_user_id,
-                    paired_at, last_authenticated_at, authentication_count, expires_at, created_by, created_at
+            "select device_id, organization_id, credential_id, session_id, device_name, device_type, status, metadata,
+                    paired_user_id, paired_at, last_authenticated_at, authentication_count, expires_at, created_by, created_at
              from device ",
             $rest
         )
@@ -49,9 +49,9 @@ pub(crate) async fn count(conn: &mut Conn, organization_id: &str) -> Result<i64>
 pub(crate) async fn insert(tx: &mut Tx, device: &Device) -> Result<bool> {
     let inserted = tx
         .sql(
-            "insert into device (device_id, organization_id, credential_id, device_name, device_type, status, metadata,
-                                 authentication_count, expires_at, created_by, created_at, updated_at)
-             values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10, $10)
+            "insert into device (device_id, organization_id, credential_id, session_id, device_name, device_type, status,
+                                 metadata, authentication_count, expires_at, created_by, created_at, updated_at)
+             values ($1, $2, $3, $3, $4, $5, $6, $7, 0, $8, $9, $10, $10)
              on conflict do nothing",
         )
         .bind(&device.device_id)
@@ -75,7 +75,7 @@ pub(crate) async fn set_credential(
     credential_id: &str,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    tx.sql("update device set credential_id = $2, updated_at = $3 where device_id = $1")
+    tx.sql("update device set credential_id = $2, session_id = $2, updated_at = $3 where device_id = $1")
         .bind(device_id)
         .bind(credential_id)
         .bind(&now)
@@ -98,6 +98,30 @@ pub(crate) async fn update(
         .bind(metadata)
         .bind(&status)
         .bind(&now)
+        .execute()
+        .await?;
+    Ok(())
+}
+
+/// Ends the tokens that were given for a secret, until they would have ended anyway.
+pub(crate) async fn end_session(tx: &mut Tx, credential_id: &str, until: DateTime<Utc>) -> Result<()> {
+    tx.sql(
+        "insert into revocation (session_id, expires_at)
+         select session_id, cast($2 as timestamptz) from device where credential_id = $1
+         on conflict do nothing",
+    )
+    .bind(credential_id)
+    .bind(&until)
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// Gives tokens from now on another session than those before.
+pub(crate) async fn set_session(tx: &mut Tx, device_id: &str, session_id: &str) -> Result<()> {
+    tx.sql("update device set session_id = $2 where device_id = $1")
+        .bind(device_id)
+        .bind(session_id)
         .execute()
         .await?;
     Ok(())

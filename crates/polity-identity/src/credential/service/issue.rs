@@ -53,12 +53,13 @@ pub(crate) async fn issue(tx: &mut Tx, credentials: &Credentials, new: NewCreden
     let ctx = &credentials.ctx;
     let now = ctx.clock.now();
     let subject = new.subject_id.as_deref().filter(|_| new.kind == Kind::Token);
-    // A successor takes a place that is about to be free.
-    if new.kind != Kind::Device && new.rotated_from_id.is_none() {
+    if new.kind != Kind::Device {
         let owner = format!("{}/{}", new.organization_id, subject.unwrap_or_default());
         tx.lock("credential.owner", &owner).await?;
         let most = credentials.settings.most_per_owner;
-        if store::count_live(tx, &new.organization_id, new.kind, subject, now).await? >= i64::from(most) {
+        // A successor takes a place that is about to be free: each may have one beside it.
+        let room = i64::from(most) * if new.rotated_from_id.is_some() { 2 } else { 1 };
+        if store::count_live(tx, &new.organization_id, new.kind, subject, now).await? >= room {
             return Err(Error::TooMany(most));
         }
     }

@@ -103,13 +103,10 @@ pub(crate) async fn create_key(
     caller: &Caller,
     new: NewKey,
 ) -> Result<Issued, Error> {
+    // Who is removed at the same time leaves no key behind: theirs are revoked once they are gone.
+    tx.lock("organization", &new.organization_id).await?;
     may_create(tx, caller, &new.organization_id).await?;
-    let terms = tenancy::terms(tx, &new.organization_id).await?;
-    if !terms.ok_or(Error::OrganizationNotFound)?.is_active {
-        return Err(Error::Forbidden(
-            "The organization is suspended; nothing can be changed in it",
-        ));
-    }
+    is_active(tx, &new.organization_id).await?;
     if new.project_id.is_some() && !is_above(caller) {
         return Err(Error::Field(
             "project_id",
@@ -141,6 +138,17 @@ pub(crate) async fn create_key(
         rotated_from_id: None,
     };
     issue(tx, credentials, new).await
+}
+
+/// Nothing is made in an organization that is suspended.
+async fn is_active(conn: &mut Conn, organization_id: &str) -> Result<(), Error> {
+    let terms = tenancy::terms(conn, organization_id).await?;
+    if terms.ok_or(Error::OrganizationNotFound)?.is_active {
+        return Ok(());
+    }
+    Err(Error::Forbidden(
+        "The organization is suspended; nothing can be changed in it",
+    ))
 }
 
 /// Who did something: the person, or whatever else the caller is.
@@ -211,6 +219,8 @@ pub(crate) async fn set_limits(
     limits: RateLimits,
 ) -> Result<RateLimits, Error> {
     may_change(tx, caller, organization_id).await?;
+    // A successor that is made at the same time takes the limits over: it has these, or they are set on what is over.
+    tx.lock("credential", id).await?;
     let found = find(tx, organization_id, id).await?;
     let limits = Json(limits);
     store::set_limits(tx, organization_id, id, &limits, credentials.ctx.clock.now()).await?;
@@ -247,7 +257,10 @@ pub(crate) async fn change_key(
     found.ip_allowlist = change.ip_allowlist.map_or(found.ip_allowlist, Json);
     found.expires_at = change.expires_at.over(found.expires_at);
     found.updated_at = now;
-    store::update(tx, &found, now).await?;
+    if !store::update(tx, &found, now).await? {
+        // Revoked since it was read.
+        return Err(Error::Over);
+    }
     credentials.tell(tx, &found.hash).await?;
     Ok(found)
 }
@@ -260,6 +273,7 @@ pub(crate) async fn rotate_key(
     (organization_id, id): (&str, &str),
     overlap: Option<Duration>,
 ) -> Result<Issued, Error> {
+    tx.lock("organization", organization_id).await?;
     may_change(tx, caller, organization_id).await?;
     tx.lock("credential", id).await?;
     let old = find(tx, organization_id, id).await?;
@@ -290,18 +304,25 @@ pub(super) async fn successor(
             "A key with credits cannot go on beside its successor, which takes them over; use 0".to_owned(),
         ));
     }
-    store::retire(tx, &old.organization_id, &old.id, now + overlap).await?;
+    is_active(tx, &old.organization_id).await?;
+    if !store::retire(tx, &old.organization_id, &old.id, now + overlap, now).await? {
+        // Revoked since it was read.
+        return Err(Error::Over);
+    }
+    // Counted now that the row is changed, so that nobody takes any in between; those of a new period are its successor's.
+    if let Some(interval) = old.credit_interval {
+        store::fill_credits(tx, &old.id, interval.period(now)).await?;
+    }
+    let credits = match old.credits {
+        Some(_) => Some(store::credits_left(tx, &old.id).await?),
+        None => None,
+    };
     if overlap <= Duration::zero()
         && let Some(done) = store::revoke(tx, by, "rotated", (&old.organization_id, &old.id), now).await?
     {
         revoked(tx, credentials, done, by, "rotated").await?;
     }
     credentials.tell(tx, &old.hash).await?;
-    // Read now that the row is changed, so that nobody takes any in between.
-    let credits = match old.credits {
-        Some(_) => Some(store::credits_left(tx, &old.id).await?),
-        None => None,
-    };
     let permissions = if old.grant_all {
         Grant::All
     } else {

@@ -185,7 +185,10 @@ pub(crate) async fn change_token(
     found.is_enabled = change.is_active.unwrap_or(found.is_enabled);
     found.ip_allowlist = change.ip_allowlist.map_or(found.ip_allowlist, Json);
     found.updated_at = now;
-    store::update(tx, &found, now).await?;
+    if !store::update(tx, &found, now).await? {
+        // Revoked since it was read.
+        return Err(Error::Over);
+    }
     credentials.tell(tx, &found.hash).await?;
     Ok(found)
 }

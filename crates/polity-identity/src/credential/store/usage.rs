@@ -138,6 +138,29 @@ pub(crate) async fn used(
     Ok(row.unwrap_or_default())
 }
 
+/// Requests and tokens in a day of the keys of an organization that have no limit of their own of that name, and so count
+/// against the organization's.
+pub(crate) async fn used_of_organization(
+    conn: &mut Conn,
+    organization_id: &str,
+    field: &str,
+    day: i64,
+) -> Result<(i64, i64)> {
+    conn.sql(
+        "select cast(coalesce(sum(u.requests), 0) as bigint), cast(coalesce(sum(u.tokens), 0) as bigint)
+         from credential as c
+         join credential_usage as u on u.organization_id = c.organization_id and u.credential_id = c.id
+                                   and u.grain = 'day' and u.start = $3
+         where c.organization_id = $1 and c.kind in ('user', 'service')
+           and (c.rate_limits -> cast($2 as text)) is null",
+    )
+    .bind(organization_id)
+    .bind(field)
+    .bind(&day)
+    .one()
+    .await
+}
+
 /// Uses in a span of time.
 #[derive(Debug, Clone, Record)]
 pub(crate) struct Span {

@@ -193,7 +193,8 @@ async fn usage(
     Query(query): Query<UsageQuery>,
 ) -> Result<Json<UsageSpans>> {
     let to = query.to.unwrap_or_else(|| auth.ctx.clock.now());
-    let from = query.from.unwrap_or(to - Duration::days(1));
+    let day_before = || to.checked_sub_signed(Duration::days(1)).unwrap_or(to);
+    let from = query.from.unwrap_or_else(day_before);
     let key = Some(key_id.as_str()).filter(|id| *id != "all");
     let granularity = query.granularity;
     let found = credential::spans(

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{OwnerType, owner, texts};
 use crate::{
     auth::Auth,
-    credential::{Ask, Field, Kind, Known, RateLimits, RateLimitsOut, Use, Verdict, Verifier},
+    credential::{Ask, Field, Kind, Known, RateLimits, RateLimitsOut, Refusal, Use, Verdict, Verifier},
 };
 
 /// A key to verify.
@@ -175,6 +175,10 @@ async fn verify(
         within,
     };
     let verification = match auth.credentials.verify(&body.api_key, ask).await? {
+        // Without permissions and scopes a key may do everything; a token whose person's role carries none of them, nothing.
+        Verdict::Valid(known, _) if matches!(&known.caller.grant, Some(Grant::Only(held)) if held.is_empty()) => {
+            ApiKeyVerification::refused(Refusal::Invalid.to_string())
+        }
         Verdict::Valid(known, tightest) => {
             if let Some(ip) = ip {
                 auth.credentials.seen_at(&known, ip);
