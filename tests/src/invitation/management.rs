@@ -267,3 +267,50 @@ async fn br_sub_invitations_end_with_their_organization_inviter_and_purpose() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_or_repeated_takes_no_recipient_their_mails() {
+    let settings = json!({ "invitation": { "per_recipient_per_day": 2 } });
+    App::each_with(settings, async |app| {
+        let mut people = Vec::new();
+        for name in ["ada", "carol", "eve"] {
+            people.push(app.register(&format!("{name}@example.com")).await);
+        }
+        let [ada, carol, eve] = people.as_slice() else {
+            unreachable!()
+        };
+        let id = organization(&app, ada, "A").await;
+        add(&app, ada, &id, carol, "member").await.expect(200);
+        for _ in 0..3 {
+            invite(&app, eve, &id, "bob@example.com", json!({})).await.expect(404);
+            invite(&app, carol, &id, "bob@example.com", json!({})).await.expect(403);
+            invite(&app, ada, &id, &carol.email, json!({})).await.expect(400);
+        }
+        let body = json!({ "email": "bob@example.com" });
+        for _ in 0..3 {
+            app.post(&format!("/api/v1/invitations/organizations/{id}"))
+                .bearer(&ada.access_token)
+                .header("Idempotency-Key", "once")
+                .json(&body)
+                .send()
+                .await
+                .expect(200);
+        }
+        let other = organization(&app, eve, "B").await;
+        invite(&app, eve, &other, "bob@example.com", json!({})).await.expect(200);
+        // The third mail of the day is one too many, from whomever.
+        let third = organization(&app, carol, "C").await;
+        invite(&app, carol, &third, "bob@example.com", json!({})).await.expect(429);
+        // What is true of the caller or the organization is true of all of many.
+        let bulk = json!({ "invitations": [body] });
+        for (who, status) in [(eve, 404), (carol, 403)] {
+            app.post(&format!("/api/v1/invitations/organizations/{id}/bulk"))
+                .bearer(&who.access_token)
+                .json(&bulk)
+                .send()
+                .await
+                .expect(status);
+        }
+    })
+    .await;
+}

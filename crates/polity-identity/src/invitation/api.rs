@@ -149,7 +149,6 @@ async fn create(
 ) -> Result<Reply<InvitationCreated>> {
     let (body, key) = body.into_parts();
     let actor = actor(&caller)?;
-    service::limit(&invitations, actor, &organization_id, &body.email).await?;
     let ctx = &invitations.ctx;
     let mut tx = ctx.db.begin().await?;
     if let Some(answer) = http::replay(ctx, &mut tx, key.as_ref()).await? {
@@ -197,7 +196,7 @@ struct BulkOut {
 /// Invites up to a hundred people; each stands for itself. Tokens are in the mails alone.
 #[operation(
     "invitation.create_many",
-    errors(code::ORGANIZATION_NOT_FOUND, codes::FORBIDDEN, codes::RATE_LIMITED)
+    errors(code::ORGANIZATION_NOT_FOUND, codes::BAD_REQUEST, codes::FORBIDDEN)
 )]
 async fn create_many(
     caller: Caller,
@@ -206,6 +205,9 @@ async fn create_many(
     Json(body): Json<BulkCreate>,
 ) -> Result<Json<BulkOut>> {
     let actor = actor(&caller)?;
+    let mut read = invitations.ctx.db.read().await?;
+    service::inviting(&mut read, actor, &organization_id).await?;
+    drop(read);
     let mut results = Vec::new();
     for one in body.invitations {
         let email = one.email.clone();
@@ -244,7 +246,6 @@ async fn create_one(
     organization_id: &str,
     one: InvitationCreate,
 ) -> std::result::Result<String, super::Error> {
-    service::limit(invitations, actor, organization_id, &one.email).await?;
     let mut tx = invitations.ctx.db.begin().await?;
     let sent = service::create(&mut tx, invitations, actor, organization_id, one.into()).await?;
     tx.commit().await?;

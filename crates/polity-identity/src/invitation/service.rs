@@ -4,10 +4,16 @@ mod answer;
 mod create;
 mod manage;
 
-use polity_kernel::{Ctx, TokenText, caller::Caller, db::Tx, limit::Window, secret::SealedColumn};
+use polity_kernel::{
+    Ctx, TokenText,
+    caller::Caller,
+    db::{Conn, Tx},
+    limit::Window,
+    secret::SealedColumn,
+};
 
 pub(super) use answer::{accept, decline, look, mine};
-pub(super) use create::{NewInvitation, Sent, create, limit};
+pub(super) use create::{NewInvitation, Sent, create, inviting};
 pub(super) use manage::{cancel, expire, forget_inviter, forget_organization, joined, list, resend};
 
 use super::{
@@ -53,12 +59,12 @@ impl<'a> Actor<'a> {
 }
 
 /// What the actor is in an organization that is there; a stranger finds none.
-async fn role(tx: &mut Tx, actor: Actor<'_>, organization_id: &str) -> Result<Role, Error> {
+async fn role(conn: &mut Conn, actor: Actor<'_>, organization_id: &str) -> Result<Role, Error> {
     let Actor::Person(user_id) = actor else {
-        let found = organization::terms(tx, organization_id).await?;
+        let found = organization::terms(conn, organization_id).await?;
         return found.map(|_| Role::Owner).ok_or(Error::OrganizationNotFound);
     };
-    let role = organization::role(tx, organization_id, user_id).await?;
+    let role = organization::role(conn, organization_id, user_id).await?;
     role.ok_or(Error::OrganizationNotFound)
 }
 

@@ -3,8 +3,8 @@
 use chrono::Duration;
 use polity_kernel::{
     Secret, TokenKind, TokenText,
-    db::Tx,
-    limit::Window,
+    db::{Conn, Tx},
+    limit::{Usage, Window},
     mail::{Mail, Priority},
 };
 use polity_ports::{Said, invitation::InvitationSent};
@@ -17,7 +17,7 @@ use crate::{
         model::{Invitation, Status},
         store,
     },
-    organization::{self, Role},
+    organization::{self, Organization, Role},
     post::post,
 };
 
@@ -35,6 +35,24 @@ pub(in crate::invitation) struct Sent {
     pub token: Secret,
 }
 
+/// To where somebody may invite, and as what they do: an organization that may be used, and that they run.
+pub(in crate::invitation) async fn inviting(
+    conn: &mut Conn,
+    actor: Actor<'_>,
+    organization_id: &str,
+) -> Result<(Organization, Role), Error> {
+    let role = role(conn, actor, organization_id).await?;
+    let Some(organization) = organization::active(conn, organization_id).await? else {
+        return Err(Error::Refused("The organization is suspended"));
+    };
+    if !role.is_admin() {
+        return Err(Error::Forbidden(
+            "You don't have permission to invite users to this organization",
+        ));
+    }
+    Ok((organization, role))
+}
+
 /// Invites somebody: the checks in the contract's order, the mail and the event in the same transaction.
 pub(in crate::invitation) async fn create(
     tx: &mut Tx,
@@ -44,15 +62,8 @@ pub(in crate::invitation) async fn create(
     new: NewInvitation,
 ) -> Result<Sent, Error> {
     let ctx = &invitations.ctx;
-    let assigner = role(tx, actor, organization_id).await?;
-    let Some(organization) = organization::active(tx, organization_id).await? else {
-        return Err(Error::Refused("The organization is suspended"));
-    };
-    if !assigner.is_admin() {
-        return Err(Error::Forbidden(
-            "You don't have permission to invite users to this organization",
-        ));
-    }
+    let (organization, assigner) = inviting(tx, actor, organization_id).await?;
+    limit_inviter(invitations, actor, organization_id).await?;
     if assigner.may_assign(new.role).is_err() {
         return Err(Error::Forbidden("Your role may not invite somebody as this role"));
     }
@@ -76,6 +87,7 @@ pub(in crate::invitation) async fn create(
     {
         return Err(Error::Member);
     }
+    limit_recipient(invitations, actor, &email).await?;
     let inviter = match actor {
         Actor::Person(id) => account::claims(tx, &AccountId(id.to_owned())).await?,
         Actor::Service => None,
@@ -121,27 +133,26 @@ pub(in crate::invitation) async fn create(
     Ok(Sent { invitation, token })
 }
 
-/// Counts an invitation against the limits of its organization and inviter, and of its recipient. A service has none.
-pub(in crate::invitation) async fn limit(
-    invitations: &Invitations,
-    actor: Actor<'_>,
-    organization_id: &str,
-    email: &str,
-) -> Result<(), Error> {
+/// Counts an attempt against the limit of its organization and inviter. A service has none.
+async fn limit_inviter(invitations: &Invitations, actor: Actor<'_>, organization_id: &str) -> Result<(), Error> {
     let Actor::Person(user_id) = actor else { return Ok(()) };
-    let (limiter, settings) = (&invitations.ctx.limiter, &invitations.settings);
-    let hour = Window::new(
-        "invitations_per_hour",
-        u64::from(settings.per_hour),
-        std::time::Duration::from_hours(1),
-    );
-    let usage = limiter.take(&[hour], &format!("{organization_id}/{user_id}"), 1).await;
-    if !usage.allowed {
-        return Err(Error::Limited(usage));
+    let most = u64::from(invitations.settings.per_hour);
+    let hour = Window::new("invitations_per_hour", most, std::time::Duration::from_hours(1));
+    let subject = format!("{organization_id}/{user_id}");
+    taken(invitations.ctx.limiter.take(&[hour], &subject, 1).await)
+}
+
+/// Counts a mail to somebody. Only what is sent counts: else a stranger could see to it that nobody may invite them.
+async fn limit_recipient(invitations: &Invitations, actor: Actor<'_>, email: &str) -> Result<(), Error> {
+    if matches!(actor, Actor::Service) {
+        return Ok(());
     }
-    let most = u64::from(settings.per_recipient_per_day);
+    let most = u64::from(invitations.settings.per_recipient_per_day);
     let day = Window::new("invitations_per_recipient", most, std::time::Duration::from_hours(24));
-    let usage = limiter.take(&[day], &fold_email(email), 1).await;
+    taken(invitations.ctx.limiter.take(&[day], email, 1).await)
+}
+
+fn taken(usage: Usage) -> Result<(), Error> {
     if usage.allowed {
         Ok(())
     } else {
