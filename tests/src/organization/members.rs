@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use futures::future::join_all;
 use polity_testing::{App, Person};
 use serde_json::json;
@@ -392,6 +394,42 @@ async fn an_organization_takes_addresses_of_its_domains_if_it_says_so() {
         assert!(refused.text.contains("domains"), "{}", refused.text);
         let carol = app.register("carol@EXAMPLE.com").await;
         add(&app, &ada, &id, &carol, "member").await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn br_mem_003_who_comes_back_from_a_suspension_takes_a_place_again() {
+    App::each(async |app| {
+        let people = people(&app, 6).await;
+        let id = organization(&app, &people[0], "A").await;
+        for who in &people[1..5] {
+            add(&app, &people[0], &id, who, "member").await.expect(200);
+        }
+        let suspend = async |who, status: &str| change(&app, &people[0], &id, who, json!({ "status": status })).await;
+        suspend(&people[1], "suspended").await.expect(200);
+        add(&app, &people[0], &id, &people[5], "member").await.expect(200);
+        let full = suspend(&people[1], "active").await.expect(400);
+        assert_eq!(full.code(), "LIMIT_REACHED");
+        remove(&app, &people[0], &id, &people[5]).await.expect(200);
+        suspend(&people[1], "active").await.expect(200);
+        // Without a change of status no place is asked for.
+        suspend(&people[1], "active").await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_founded_an_organization_founded_it_also_when_they_come_back() {
+    App::each(async |app| {
+        let people = people(&app, 2).await;
+        let [ada, bob] = people.as_slice() else { unreachable!() };
+        let id = organization(&app, ada, "A").await;
+        add(&app, ada, &id, bob, "member").await.expect(200);
+        change(&app, ada, &id, bob, json!({ "role": "owner" })).await.expect(200);
+        remove(&app, ada, &id, ada).await.expect(200);
+        let back = add(&app, bob, &id, ada, "member").await.expect(200);
+        assert_eq!(back.body["is_founder"], true, "{}", back.text);
     })
     .await;
 }

@@ -117,17 +117,16 @@ async fn insert(
         return Ok(before.clone());
     }
     admit(tx, organization, &member.user_id).await?;
-    let takes_place = before
+    if before
         .as_ref()
-        .is_none_or(|before| before.status != MemberStatus::Pending);
-    let most = organizations.settings.members.of(organization.plan, organization.kind);
-    if let Some(most) = most.filter(|_| takes_place)
-        && store::count_places(tx, &member.organization_id).await? >= i64::from(most)
+        .is_none_or(|before| before.status != MemberStatus::Pending)
     {
-        return Err(Error::Limit(format!(
-            "The organization may have at most {most} members"
-        )));
+        find_place(tx, organizations, organization).await?;
     }
+    let member = Membership {
+        is_founder: before.is_some_and(|before| before.is_founder),
+        ..member
+    };
     let now = ctx.clock.now();
     store::put_member(tx, &member, now).await?;
     store::count_members(tx, &member.organization_id).await?;
@@ -163,6 +162,19 @@ async fn insert(
     ctx.events.publish(tx, assigned.event()).await?;
     audit::forget(tx, organizations, &organization_id).await?;
     Ok(member)
+}
+
+/// Sees to it that there is room for one more (BR-MEM-003).
+async fn find_place(tx: &mut Tx, organizations: &Organizations, organization: &Organization) -> Result<(), Error> {
+    let most = organizations.settings.members.of(organization.plan, organization.kind);
+    if let Some(most) = most
+        && store::count_places(tx, &organization.organization_id).await? >= i64::from(most)
+    {
+        return Err(Error::Limit(format!(
+            "The organization may have at most {most} members"
+        )));
+    }
+    Ok(())
 }
 
 /// Whether somebody may be a member at all: they have an account, and an address that the organization takes.
@@ -201,11 +213,15 @@ pub(in crate::organization) async fn change(
     if change.status == Some(MemberStatus::Pending) {
         return Err(Error::Refused("A membership is pending only while an invitation is"));
     }
-    let (_, assigner) = administered(tx, actor, organization_id).await?;
+    let (organization, assigner) = administered(tx, actor, organization_id).await?;
     let before = store::find_member(tx, organization_id, user_id).await?;
     let before = before.filter(|before| before.status != MemberStatus::Inactive);
     let before = before.ok_or(Error::MemberNotFound)?;
     may_assign(assigner, before.role)?;
+    // Who is suspended has no place; else one could suspend, add, and reinstate without end.
+    if before.status == MemberStatus::Suspended && change.status == Some(MemberStatus::Active) {
+        find_place(tx, organizations, &organization).await?;
+    }
     if let Some(role) = role {
         may_assign(assigner, role)?;
     }
