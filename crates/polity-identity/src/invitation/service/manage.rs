@@ -188,7 +188,8 @@ async fn cancel_all(
     }
 }
 
-/// Somebody is a member now: a pending invitation for their address is closed as accepted.
+/// Somebody became a member: a pending invitation for their address is closed as accepted. Who has left since was invited
+/// anew, and news that come late say nothing about that.
 pub(in crate::invitation) async fn joined(
     tx: &mut Tx,
     invitations: &Invitations,
@@ -198,6 +199,9 @@ pub(in crate::invitation) async fn joined(
     let Some(account) = account::claims(tx, &AccountId(user_id.to_owned())).await? else {
         return Ok(());
     };
+    if organization::membership(tx, organization_id, user_id).await?.is_none() {
+        return Ok(());
+    }
     let Some(live) = store::find_live(tx, organization_id, &account.email).await? else {
         return Ok(());
     };

@@ -1,0 +1,66 @@
+//! What happens to an invitation while something else does. A transaction of the test's own stands for the other process.
+
+use std::time::Duration;
+
+use polity_ports::{Said, organization::MemberAdded};
+use polity_testing::App;
+use serde_json::json;
+
+use super::{accept, invite, look};
+use crate::organization::{BASE, add, organization, remove};
+
+/// Long enough for a request, or a consumer, to reach what the test holds.
+const A_WHILE: Duration = Duration::from_millis(700);
+
+/// Accepts an invitation in a transaction that ends a while later.
+async fn accepted_slowly(app: &App, invitation: &str) {
+    let mut tx = app.ctx.db.begin().await.unwrap();
+    tx.sql("update invitation set status = 'accepted', token = null where invitation_id = $1")
+        .bind(invitation)
+        .execute()
+        .await
+        .unwrap();
+    tokio::time::sleep(A_WHILE).await;
+    tx.commit().await.unwrap();
+}
+
+/// Status and number of mails of an invitation.
+async fn kept(app: &App, invitation: &str) -> (String, i64) {
+    let mut read = app.ctx.db.read().await.unwrap();
+    read.sql("select status, sent_count from invitation where invitation_id = $1")
+        .bind(invitation)
+        .one()
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_removed_and_invited_again_is_no_member_because_of_old_news() {
+    App::each(async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        let id = organization(&app, &ada, "A").await;
+        add(&app, &ada, &id, &bob, "member").await.expect(200);
+        remove(&app, &ada, &id, &bob).await.expect(200);
+        let sent = invite(&app, &ada, &id, &bob.email, json!({})).await.expect(200);
+        // The event of the first membership, heard late.
+        let late = MemberAdded {
+            organization_id: id.clone(),
+            user_id: bob.user_id.clone(),
+            role: "member".to_owned(),
+            added_by: ada.user_id.clone(),
+            permissions: Vec::new(),
+            timestamp: app.ctx.clock.now(),
+        };
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        app.ctx.events.publish(&mut tx, late.event()).await.unwrap();
+        tx.commit().await.unwrap();
+        app.settle().await;
+        let token = sent.text_at("/invitation_token");
+        look(&app, token).await.expect(200);
+        accept(&app, &bob, token).await.expect(200);
+    })
+    .await;
+}
