@@ -64,3 +64,46 @@ async fn who_was_removed_and_invited_again_is_no_member_because_of_old_news() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_accepted_meanwhile_is_not_mailed_again() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let id = organization(&app, &ada, "A").await;
+        let sent = invite(&app, &ada, &id, "bob@example.com", json!({})).await.expect(200);
+        let invitation = sent.text_at("/invitation_id");
+        app.advance(Duration::from_mins(2));
+        let resend = async {
+            tokio::time::sleep(A_WHILE / 3).await;
+            let path = format!("/api/v1/invitations/{invitation}/resend");
+            app.post(&path).bearer(&ada.access_token).send().await
+        };
+        let ((), answer) = tokio::join!(accepted_slowly(&app, invitation), resend);
+        assert_eq!(
+            answer.expect(400).text_at("/detail"),
+            "Cannot resend accepted invitation"
+        );
+        assert_eq!(kept(&app, invitation).await, ("accepted".to_owned(), 1));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_accepted_meanwhile_stays_so_when_the_organization_goes() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let id = organization(&app, &ada, "A").await;
+        let sent = invite(&app, &ada, &id, "bob@example.com", json!({})).await.expect(200);
+        let invitation = sent.text_at("/invitation_id");
+        let delete = async {
+            tokio::time::sleep(A_WHILE / 3).await;
+            let path = format!("{BASE}/{id}");
+            app.delete(&path).bearer(&ada.access_token).send().await
+        };
+        let ((), answer) = tokio::join!(accepted_slowly(&app, invitation), delete);
+        answer.expect(200);
+        app.settle().await;
+        assert_eq!(kept(&app, invitation).await.0, "accepted");
+    })
+    .await;
+}

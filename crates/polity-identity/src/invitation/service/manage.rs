@@ -105,7 +105,10 @@ pub(in crate::invitation) async fn resend(
     let opened = opened.map_err(|error| Error::Internal(error.to_string()))?;
     let token = Secret::from(String::from_utf8_lossy(&opened).into_owned());
     found.expires_at = now + Duration::days(i64::from(invitations.settings.expiry_days));
-    store::mark_sent(tx, id, found.expires_at, now).await?;
+    if !store::mark_sent(tx, id, found.expires_at, now).await? {
+        let now_is = store::find(tx, id).await?.ok_or(Error::NotFound)?;
+        return Err(Error::NotResendable(now_is.status));
+    }
     post(tx, ctx, &mail(invitations, &found, &token)).await?;
     let event = InvitationResent {
         invitation_id: found.invitation_id,
