@@ -236,7 +236,7 @@ pub(in crate::organization) async fn change(
 }
 
 /// Writes a changed membership, says so, and sees to it that there is an owner left.
-async fn write(
+pub(super) async fn write(
     tx: &mut Tx,
     organizations: &Organizations,
     actor: &Actor,

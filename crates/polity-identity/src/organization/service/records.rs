@@ -197,6 +197,11 @@ pub(in crate::organization) async fn update(
     if change.status == Some(Status::Deleted) {
         return Err(Error::Refused("An organization is deleted by its owner"));
     }
+    // One that lost its last owner has to be somebody's first.
+    let reinstated = change.status == Some(Status::Active) && before.status != Status::Active;
+    if reinstated && store::count_owners(tx, organization_id).await? == 0 {
+        return Err(Error::Refused("The organization has no owner; make a member one first"));
+    }
     if let Some(settings) = &change.settings {
         check_settings(settings)?;
     }
