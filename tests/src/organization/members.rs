@@ -433,3 +433,77 @@ async fn who_founded_an_organization_founded_it_also_when_they_come_back() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn br_ctx_who_is_removed_meanwhile_chooses_nothing() {
+    App::each(async |app| {
+        let people = people(&app, 2).await;
+        let [ada, bob] = people.as_slice() else { unreachable!() };
+        let id = organization(&app, ada, "A").await;
+        add(&app, ada, &id, bob, "member").await.expect(200);
+        // A removal of another process, which ends a while later.
+        let removal = async {
+            let mut tx = app.ctx.db.begin().await.unwrap();
+            tx.lock("organization", &id).await.unwrap();
+            tx.sql("update membership set status = 'inactive' where organization_id = $1 and user_id = $2")
+                .bind(&id)
+                .bind(&bob.user_id)
+                .execute()
+                .await
+                .unwrap();
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            tx.commit().await.unwrap();
+        };
+        let choice = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let body = json!({ "organization_id": id });
+            let ask = app.post(&format!("{BASE}/context")).bearer(&bob.access_token);
+            ask.json(&body).send().await
+        };
+        let ((), answer) = tokio::join!(removal, choice);
+        answer.expect(404);
+        // Nothing was kept that would hold again with the membership.
+        add(&app, ada, &id, bob, "member").await.expect(200);
+        let path = format!("{BASE}/context");
+        let context = app.get(&path).bearer(&bob.access_token).send().await.expect(200);
+        assert_eq!(context.text_at("/context_type"), "individual");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_may_not_choose_an_organization_does_not_sign_in_to_it() {
+    App::each(async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@elsewhere.test").await,
+        );
+        let id = organization(&app, &ada, "A").await;
+        add(&app, &ada, &id, &bob, "member").await.expect(200);
+        let choose = async || {
+            let body = json!({ "organization_id": id });
+            let ask = app.post(&format!("{BASE}/context")).bearer(&bob.access_token);
+            ask.json(&body).send().await
+        };
+        let login = async |more: serde_json::Value| {
+            let mut body = json!({ "email": bob.email, "password": "correct horse battery" });
+            for (name, value) in more.as_object().unwrap() {
+                body[name] = value.clone();
+            }
+            app.post("/api/v1/auth/login").json(&body).send().await
+        };
+        choose().await.expect(200);
+        login(json!({ "organization_id": id })).await.expect(200);
+        let domains = |list: serde_json::Value| json!({ "security": { "allowed_email_domains": list } });
+        set(&app, &id, domains(json!(["example.com"]))).await;
+        choose().await.expect(403);
+        login(json!({ "organization_id": id })).await.expect(403);
+        let signed = login(json!({})).await.expect(200);
+        let body = json!({ "token": signed.text_at("/access_token") });
+        let verified = app.post("/api/v1/auth/verify-token").json(&body).send().await;
+        assert_eq!(verified.expect(200).body["organization_id"], json!(null));
+        set(&app, &id, domains(json!([]))).await;
+        login(json!({ "organization_id": id })).await.expect(200);
+    })
+    .await;
+}

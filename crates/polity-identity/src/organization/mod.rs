@@ -34,7 +34,7 @@ use crate::credential::Credentials;
 
 pub use error::Error;
 pub use model::{Membership, Organization, Plan, Role, Status};
-pub(crate) use service::context;
+pub(crate) use service::{acting, context};
 pub use service::{Terms, active, add_member, membership, role, terms};
 pub use settings::{MemberLimits, OrganizationSettings};
 
