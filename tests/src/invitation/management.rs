@@ -4,7 +4,7 @@ use polity_testing::App;
 use serde_json::{Value, json};
 
 use super::{accept, invite, look, mailed};
-use crate::organization::{BASE, add, change, organization, remove};
+use crate::organization::{BASE, add, change, organization, remove, set};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn br_cre_who_may_invite_whom_as_what() {
@@ -107,7 +107,7 @@ async fn br_res_the_same_link_is_mailed_again_with_a_pause_and_not_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn br_can_inviters_take_back_what_they_sent_while_they_are_members() {
+async fn ec_prm_inviters_take_back_and_resend_while_they_are_administrators() {
     App::each(async |app| {
         let (ada, bob) = (
             app.register("ada@example.com").await,
@@ -117,6 +117,7 @@ async fn br_can_inviters_take_back_what_they_sent_while_they_are_members() {
         add(&app, &ada, &id, &bob, "admin").await.expect(200);
         let sent = invite(&app, &bob, &id, "x@example.com", json!({})).await.expect(200);
         let other = invite(&app, &ada, &id, "y@example.com", json!({})).await.expect(200);
+        app.advance(Duration::from_mins(2));
         change(&app, &ada, &id, &bob, json!({ "role": "member" }))
             .await
             .expect(200);
@@ -126,13 +127,22 @@ async fn br_can_inviters_take_back_what_they_sent_while_they_are_members() {
                 .send()
                 .await
         };
-        let refused = cancel(&bob, other.text_at("/invitation_id")).await.expect(403);
-        assert_eq!(
-            refused.text_at("/detail"),
-            "You don't have permission to cancel this invitation"
-        );
+        for invitation in [&sent, &other] {
+            let id = invitation.text_at("/invitation_id");
+            let refused = cancel(&bob, id).await.expect(403);
+            assert_eq!(
+                refused.text_at("/detail"),
+                "You don't have permission to cancel this invitation"
+            );
+            let path = format!("/api/v1/invitations/{id}/resend");
+            let refused = app.post(&path).bearer(&bob.access_token).send().await.expect(403);
+            assert_eq!(
+                refused.text_at("/detail"),
+                "You don't have permission to resend this invitation"
+            );
+        }
         for _ in 0..2 {
-            let done = cancel(&bob, sent.text_at("/invitation_id")).await.expect(200);
+            let done = cancel(&ada, sent.text_at("/invitation_id")).await.expect(200);
             assert_eq!(done.text_at("/message"), "Invitation cancelled successfully");
         }
         remove(&app, &ada, &id, &bob).await.expect(200);

@@ -522,7 +522,7 @@ async fn decline(
     Ok(message("Invitation declined"))
 }
 
-/// Takes an invitation back. For whoever invites, and administrators of the organization.
+/// Takes an invitation back. For administrators of the organization.
 #[operation(
     "invitation.cancel",
     errors(code::INVITATION_NOT_FOUND, code::INVITATION_CLOSED, codes::FORBIDDEN)

@@ -27,15 +27,15 @@ const PAUSE: i64 = 60;
 /// Who does what nobody does.
 const NOBODY: &str = "polity";
 
-/// The invitation, for its inviter while they are a member, and for administrators of its organization (EC-PRM). To others
-/// it is not there, or not theirs.
+/// The invitation, for administrators of its organization: its inviter too only while they are one (EC-PRM). To other members
+/// it is not theirs, to strangers it is not there.
 async fn managed(conn: &mut Conn, actor: Actor<'_>, id: &str, refused: &'static str) -> Result<Invitation, Error> {
     let found = store::find(conn, id).await?.ok_or(Error::NotFound)?;
     let Actor::Person(user_id) = actor else {
         return Ok(found);
     };
     match organization::role(conn, &found.organization_id, user_id).await? {
-        Some(role) if role.is_admin() || found.invited_by == user_id => Ok(found),
+        Some(role) if role.is_admin() => Ok(found),
         Some(_) => Err(Error::Forbidden(refused)),
         None => Err(Error::NotFound),
     }
