@@ -324,3 +324,21 @@ async fn what_is_refused_or_repeated_takes_no_recipient_their_mails() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_organization_mails_nothing() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let id = organization(&app, &ada, "A").await;
+        let sent = invite(&app, &ada, &id, "x@example.com", json!({})).await.expect(200);
+        set(&app, &id, json!({ "status": "suspended" })).await;
+        app.advance(Duration::from_mins(2));
+        let path = format!("/api/v1/invitations/{}", sent.text_at("/invitation_id"));
+        let resend = || app.post(&format!("{path}/resend"));
+        let refused = resend().bearer(&ada.access_token).send().await.expect(400);
+        assert_eq!(refused.text_at("/detail"), "The organization is suspended");
+        resend().service().send().await.expect(400);
+        app.delete(&path).bearer(&ada.access_token).send().await.expect(200);
+    })
+    .await;
+}

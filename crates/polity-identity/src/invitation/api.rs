@@ -545,6 +545,7 @@ async fn cancel(
     errors(
         code::INVITATION_NOT_FOUND,
         code::INVITATION_CLOSED,
+        codes::BAD_REQUEST,
         codes::FORBIDDEN,
         codes::RATE_LIMITED
     )

@@ -92,6 +92,9 @@ pub(in crate::invitation) async fn resend(
     let Some(sealed) = found.token.as_ref().filter(|_| status == Status::Pending) else {
         return Err(Error::NotResendable(status));
     };
+    if organization::active(tx, &found.organization_id).await?.is_none() {
+        return Err(Error::Refused("The organization is suspended"));
+    }
     if matches!(actor, Actor::Person(_)) {
         let since = (now - found.last_sent_at).num_seconds();
         if since < PAUSE {
