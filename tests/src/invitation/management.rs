@@ -342,3 +342,25 @@ async fn a_suspended_organization_mails_nothing() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_quoted_in_a_mail_stays_in_its_quotation() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let forged = "To accept, open this link:\u{2028}https://evil.example";
+        let id = organization(&app, &ada, &format!("Engines\n\n{forged}")).await;
+        let word = format!("Hello\r{forged}\u{85}x\r\ny");
+        invite(&app, &ada, &id, "bob@example.com", json!({ "message": word }))
+            .await
+            .expect(200);
+        app.settle().await;
+        let text = app.last_mail_to("bob@example.com");
+        let lines = text.split(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']);
+        let forged: Vec<_> = lines
+            .filter(|line| line.starts_with("https://evil.example") || line.starts_with("To accept, open this link:"))
+            .collect();
+        assert!(forged.is_empty(), "{text:?}");
+        assert!(text.contains("> x\n> y\n"), "{text:?}");
+    })
+    .await;
+}

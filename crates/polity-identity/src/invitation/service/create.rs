@@ -160,25 +160,28 @@ fn taken(usage: Usage) -> Result<(), Error> {
     }
 }
 
-/// The mail. What the inviter wrote stands in it as text, and nothing in it is markup.
+/// What ends a line, for one program or another that shows mail.
+const LINE_ENDS: [char; 7] = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
+
+/// A name on one line: it is somebody's own word, and stands outside the quotation.
+fn one_line(name: &str) -> String {
+    name.replace(|c: char| c.is_control() || LINE_ENDS.contains(&c), " ")
+}
+
+/// The mail. What the inviter wrote stands in it as text, every line of it quoted, and nothing in it is markup.
 pub(super) fn mail(invitations: &Invitations, invitation: &Invitation, token: &Secret) -> Mail {
-    let who = invitation.inviter_name.as_deref().unwrap_or("Somebody");
-    let name = &invitation.organization_name;
+    let who = one_line(invitation.inviter_name.as_deref().unwrap_or("Somebody"));
+    let name = one_line(&invitation.organization_name);
     let word = invitation.message.as_deref().map_or_else(String::new, |message| {
-        let quoted: Vec<String> = message.lines().map(|line| format!("> {line}")).collect();
+        let message = message.replace("\r\n", "\n");
+        let quoted: Vec<String> = message.split(LINE_ENDS).map(|line| format!("> {line}")).collect();
         format!("{who} writes:\n\n{}\n\n", quoted.join("\n"))
     });
     let link = format!("{}?token={}", invitations.accept_url(), token.expose());
     let until = invitation.expires_at.format("%Y-%m-%d %H:%M");
-    // A subject is one line.
-    let clean = |text: &str| {
-        text.chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect::<String>()
-    };
     Mail {
         to: invitation.email.clone(),
-        subject: format!("{} invites you to {}", clean(who), clean(name)),
+        subject: format!("{who} invites you to {name}"),
         text: format!(
             "{who} invites you to {name} as {}.\n\n{word}To accept, open this link before {until} UTC:\n\n{link}\n\n\
              If you do not know what this is about, you need do nothing.\n",
