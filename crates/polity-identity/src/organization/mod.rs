@@ -33,7 +33,7 @@ use polity_kernel::{
 use crate::credential::Credentials;
 
 pub use error::Error;
-pub use model::{Membership, Organization, Plan, Role, Status};
+pub use model::{MemberStatus, Membership, Organization, Plan, Role, Status};
 pub(crate) use service::{acting, context};
 pub use service::{Terms, active, add_member, membership, role, terms};
 pub use settings::{MemberLimits, OrganizationSettings};

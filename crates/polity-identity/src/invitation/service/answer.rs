@@ -15,7 +15,7 @@ use crate::{
         model::{Invitation, Status},
         store,
     },
-    organization,
+    organization::{self, MemberStatus},
 };
 
 /// Marks an invitation that has ended as such, once, and says so.
@@ -74,7 +74,7 @@ pub(in crate::invitation) struct Accepted {
 }
 
 /// Accepts an invitation for a person: it is closed, and they are a member, in one transaction. Of two at once, one
-/// (EC-CON-001). Who is a member already stays what they are.
+/// (EC-CON-001). Who is a member already stays what they are, and who is suspended too: it stays pending.
 pub(in crate::invitation) async fn accept(
     tx: &mut Tx,
     invitations: &Invitations,
@@ -99,13 +99,16 @@ pub(in crate::invitation) async fn accept(
     }
     let organizations = &invitations.organizations;
     let (id, role, by) = (&found.organization_id, found.role, found.invited_by.as_str());
-    organization::add_member(tx, organizations, id, user_id, role, by)
+    let member = organization::add_member(tx, organizations, id, user_id, role, by)
         .await
         .map_err(|error| match error {
             organization::Error::Limit(text) => Error::NotAdded(text),
             organization::Error::Refused(text) => Error::NotAdded(text.to_owned()),
             other => other.into(),
         })?;
+    if member.status != MemberStatus::Active {
+        return Err(Error::NotAdded("the membership is suspended".to_owned()));
+    }
     let event = InvitationAccepted {
         invitation_id: found.invitation_id.clone(),
         organization_id: found.organization_id.clone(),
