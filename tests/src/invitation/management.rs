@@ -307,10 +307,14 @@ async fn what_is_refused_or_repeated_takes_no_recipient_their_mails() {
                 .expect(200);
         }
         let other = organization(&app, eve, "B").await;
-        invite(&app, eve, &other, "bob@example.com", json!({})).await.expect(200);
+        invite(&app, eve, &other, "bob@example.com", json!({}))
+            .await
+            .expect(200);
         // The third mail of the day is one too many, from whomever.
         let third = organization(&app, carol, "C").await;
-        invite(&app, carol, &third, "bob@example.com", json!({})).await.expect(429);
+        invite(&app, carol, &third, "bob@example.com", json!({}))
+            .await
+            .expect(429);
         // What is true of the caller or the organization is true of all of many.
         let bulk = json!({ "invitations": [body] });
         for (who, status) in [(eve, 404), (carol, 403)] {

@@ -426,7 +426,9 @@ async fn who_founded_an_organization_founded_it_also_when_they_come_back() {
         let [ada, bob] = people.as_slice() else { unreachable!() };
         let id = organization(&app, ada, "A").await;
         add(&app, ada, &id, bob, "member").await.expect(200);
-        change(&app, ada, &id, bob, json!({ "role": "owner" })).await.expect(200);
+        change(&app, ada, &id, bob, json!({ "role": "owner" }))
+            .await
+            .expect(200);
         remove(&app, ada, &id, ada).await.expect(200);
         let back = add(&app, bob, &id, ada, "member").await.expect(200);
         assert_eq!(back.body["is_founder"], true, "{}", back.text);

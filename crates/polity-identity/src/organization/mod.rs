@@ -34,8 +34,8 @@ use crate::credential::Credentials;
 
 pub use error::Error;
 pub use model::{MemberStatus, Membership, Organization, Plan, Role, Status};
-pub(crate) use service::{acting, context};
 pub use service::{Terms, active, add_member, membership, role, terms};
+pub(crate) use service::{acting, context};
 pub use settings::{MemberLimits, OrganizationSettings};
 
 /// What is always true of this service.
