@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use polity_ports::{Said, account::UserErased};
 use polity_testing::App;
 use serde_json::{Value, json};
 
@@ -365,6 +366,33 @@ async fn what_is_quoted_in_a_mail_stays_in_its_quotation() {
             .collect();
         assert!(forged.is_empty(), "{text:?}");
         assert!(text.contains("> x\n> y\n"), "{text:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_limit_of_an_hour_holds_for_each_organization_and_for_each_inviter() {
+    let settings = json!({ "invitation": { "per_hour": 3 } });
+    App::each_with(settings, async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        let (first, second) = (organization(&app, &ada, "A").await, organization(&app, &ada, "B").await);
+        add(&app, &ada, &first, &bob, "admin").await.expect(200);
+        let mut number = 0;
+        for (by, organization, status) in [
+            (&ada, &first, 200),
+            (&ada, &first, 200),
+            (&bob, &first, 200),
+            (&bob, &first, 429),
+            (&ada, &second, 200),
+            (&ada, &second, 429),
+        ] {
+            number += 1;
+            let email = format!("p{number}@example.com");
+            invite(&app, by, organization, &email, json!({})).await.expect(status);
+        }
     })
     .await;
 }

@@ -133,13 +133,19 @@ pub(in crate::invitation) async fn create(
     Ok(Sent { invitation, token })
 }
 
-/// Counts an attempt against the limit of its organization and inviter. A service has none.
+/// Counts an attempt against the limits of its organization and of its inviter: one per pair would be as many as somebody
+/// makes organizations. A service has none.
 async fn limit_inviter(invitations: &Invitations, actor: Actor<'_>, organization_id: &str) -> Result<(), Error> {
     let Actor::Person(user_id) = actor else { return Ok(()) };
     let most = u64::from(invitations.settings.per_hour);
-    let hour = Window::new("invitations_per_hour", most, std::time::Duration::from_hours(1));
-    let subject = format!("{organization_id}/{user_id}");
-    taken(invitations.ctx.limiter.take(&[hour], &subject, 1).await)
+    for (name, subject) in [
+        ("invitations_per_inviter", user_id),
+        ("invitations_per_organization", organization_id),
+    ] {
+        let hour = Window::new(name, most, std::time::Duration::from_hours(1));
+        taken(invitations.ctx.limiter.take(&[hour], subject, 1).await)?;
+    }
+    Ok(())
 }
 
 /// Counts a mail to somebody. Only what is sent counts: else a stranger could see to it that nobody may invite them.
