@@ -396,3 +396,37 @@ async fn the_limit_of_an_hour_holds_for_each_organization_and_for_each_inviter()
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_whoever_is_erased_no_invitation_says_anything() {
+    App::each(async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        let id = organization(&app, &ada, "A").await;
+        add(&app, &ada, &id, &bob, "admin").await.expect(200);
+        invite(&app, &bob, &id, "x@example.com", json!({ "message": "It is I, Bob" }))
+            .await
+            .expect(200);
+        let other = organization(&app, &ada, "B").await;
+        let sent = invite(&app, &ada, &other, &bob.email, json!({})).await.expect(200);
+        accept(&app, &bob, sent.text_at("/invitation_token")).await.expect(200);
+        let said = UserErased {
+            user_id: bob.user_id.clone(),
+            erased_at: app.ctx.clock.now(),
+        };
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        app.ctx.events.publish(&mut tx, said.event()).await.unwrap();
+        tx.commit().await.unwrap();
+        app.settle().await;
+        for (id, count) in [(&id, 1), (&other, 0)] {
+            let path = format!("/api/v1/invitations/organizations/{id}");
+            let list = app.get(&path).service().send().await.expect(200);
+            assert_eq!(list.body["total"], count);
+            assert!(!list.text.contains("bob@example.com"), "{}", list.text);
+            assert!(!list.text.contains("It is I"), "{}", list.text);
+        }
+    })
+    .await;
+}

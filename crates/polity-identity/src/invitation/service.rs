@@ -14,7 +14,7 @@ use polity_kernel::{
 
 pub(super) use answer::{accept, decline, look, mine};
 pub(super) use create::{NewInvitation, Sent, create, inviting};
-pub(super) use manage::{cancel, expire, forget_inviter, forget_organization, joined, list, resend};
+pub(super) use manage::{cancel, expire, forget_inviter, forget_organization, forget_person, joined, list, resend};
 
 use super::{
     Error, Invitations,

@@ -221,3 +221,16 @@ pub(super) async fn cancel_all(
     .all()
     .await
 }
+
+/// Leaves nothing of a person who is erased.
+pub(super) async fn forget_person(tx: &mut Tx, user_id: &str) -> Result<()> {
+    tx.sql("delete from invitation where accepted_by = $1")
+        .bind(user_id)
+        .execute()
+        .await?;
+    tx.sql("update invitation set inviter_name = null, inviter_email = null, message = null where invited_by = $1")
+        .bind(user_id)
+        .execute()
+        .await?;
+    Ok(())
+}

@@ -175,6 +175,11 @@ pub(in crate::invitation) async fn forget_inviter(
     cancel_all(tx, invitations, None, Some(user_id), "inviter_deleted").await
 }
 
+/// Leaves nothing of a person who is erased: not what they accepted, nor their name, address and words in what they sent.
+pub(in crate::invitation) async fn forget_person(tx: &mut Tx, user_id: &str) -> Result<(), Error> {
+    Ok(store::forget_person(tx, user_id).await?)
+}
+
 async fn cancel_all(
     tx: &mut Tx,
     invitations: &Invitations,
