@@ -509,3 +509,25 @@ async fn whoever_may_not_choose_an_organization_does_not_sign_in_to_it() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_changes_nothing_is_not_said() {
+    App::each(async |app| {
+        let people = people(&app, 2).await;
+        let [ada, bob] = people.as_slice() else { unreachable!() };
+        let id = organization(&app, ada, "A").await;
+        add(&app, ada, &id, bob, "member").await.expect(200);
+        for body in [json!({}), json!({ "role": "member", "status": "active", "permissions": [] })] {
+            change(&app, ada, &id, bob, body).await.expect(200);
+        }
+        app.settle().await;
+        let types = ["organization_service.organization.member_updated"];
+        let events = app.ctx.events.read_after(&app.ctx.db, 0, &types, 10).await.unwrap();
+        assert!(events.is_empty(), "{events:?}");
+        change(&app, ada, &id, bob, json!({ "title": "Clerk" })).await.expect(200);
+        app.settle().await;
+        let events = app.ctx.events.read_after(&app.ctx.db, 0, &types, 10).await.unwrap();
+        assert_eq!(events.len(), 1);
+    })
+    .await;
+}

@@ -231,7 +231,9 @@ pub(in crate::organization) async fn change(
     after.permissions = change.permissions.map_or(after.permissions, Json);
     after.department = change.department.or(after.department);
     after.title = change.title.or(after.title);
-    write(tx, organizations, actor, &before, &after).await?;
+    if after != before {
+        write(tx, organizations, actor, &before, &after).await?;
+    }
     Ok(after)
 }
 
