@@ -531,3 +531,37 @@ async fn a_change_that_changes_nothing_is_not_said() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_account_goes_meanwhile_is_not_added() {
+    App::each(async |app| {
+        let people = people(&app, 2).await;
+        let [ada, bob] = people.as_slice() else { unreachable!() };
+        let id = organization(&app, ada, "A").await;
+        // A deletion of another process, which ends a while later.
+        let deletion = async {
+            let mut tx = app.ctx.db.begin().await.unwrap();
+            tx.lock("account", &bob.user_id).await.unwrap();
+            tx.sql("update account set is_active = false where user_id = $1")
+                .bind(&bob.user_id)
+                .execute()
+                .await
+                .unwrap();
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            tx.commit().await.unwrap();
+        };
+        let addition = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            add(&app, ada, &id, bob, "member").await
+        };
+        let ((), answer) = tokio::join!(deletion, addition);
+        answer.expect(400);
+        // Nor does whoever has none get an organization of their own.
+        let body = json!({ "name": "B", "billing_email": "b@example.com" });
+        for nobody in [bob.user_id.as_str(), "usr_nobody"] {
+            let ask = app.post(BASE).service().on_behalf_of(nobody);
+            ask.json(&body).send().await.expect(400);
+        }
+    })
+    .await;
+}

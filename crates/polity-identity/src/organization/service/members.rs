@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Actor, Error, administered, audit, changed, seen};
 use crate::{
-    account::{self, AccountId},
+    account::{self, Account, AccountId},
     organization::{
         Organizations,
         model::{MemberStatus, Membership, Organization, Role, Status},
@@ -177,12 +177,18 @@ async fn find_place(tx: &mut Tx, organizations: &Organizations, organization: &O
     Ok(())
 }
 
+/// The active account of somebody who is to be a member. Whoever deletes it at the same time waits, or is waited for: the
+/// event that ends memberships finds the new one, or there is none.
+pub(super) async fn account_of(tx: &mut Tx, user_id: &str) -> Result<Account, Error> {
+    tx.lock("account", user_id).await?;
+    let found = account::claims(tx, &AccountId(user_id.to_owned())).await?;
+    let found = found.filter(|account| account.is_active);
+    found.ok_or(Error::Refused("There is no active account with this user_id"))
+}
+
 /// Whether somebody may be a member at all: they have an account, and an address that the organization takes.
 async fn admit(tx: &mut Tx, organization: &Organization, user_id: &str) -> Result<(), Error> {
-    let found = account::claims(tx, &AccountId(user_id.to_owned())).await?;
-    let Some(account) = found.filter(|account| account.is_active) else {
-        return Err(Error::Refused("There is no active account with this user_id"));
-    };
+    let account = account_of(tx, user_id).await?;
     if !organization.security.0.admits(&account.email) {
         return Err(Error::Refused(
             "The organization takes members with addresses of its domains only",

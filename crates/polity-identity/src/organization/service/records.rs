@@ -10,7 +10,7 @@ use polity_ports::{
 };
 use serde_json::{Map, json};
 
-use super::{Actor, Error, administered, audit, changed, seen};
+use super::{Actor, Error, administered, audit, changed, members, seen};
 use crate::organization::{
     Organizations,
     model::{Details, Kind, MemberStatus, Membership, Organization, Plan, RateLimits, Role, Security, Status},
@@ -59,6 +59,7 @@ pub(in crate::organization) async fn create(
         ));
     }
     tx.lock("organization.owner", owner).await?;
+    members::account_of(tx, owner).await?;
     let most = organizations.settings.most_owned;
     if store::count_owned(tx, owner).await? >= i64::from(most) {
         return Err(Error::Limit(format!("A person may own at most {most} organizations")));
