@@ -107,3 +107,21 @@ async fn who_was_removed_and_invited_again_is_no_member_because_of_old_news() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_only_looks_waits_for_nobody_who_writes() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let id = organization(&app, &ada, "A").await;
+        let sent = invite(&app, &ada, &id, "bob@example.com", json!({})).await.expect(200);
+        app.settle().await;
+        // A transaction of somebody else's, for as long as the test looks: on SQLite there is one at a time.
+        let tx = app.ctx.db.begin().await.unwrap();
+        for (token, status) in [(sent.text_at("/invitation_token"), 200), ("guess", 404)] {
+            let answer = tokio::time::timeout(Duration::from_secs(2), look(&app, token)).await;
+            answer.expect("looking waits for a writer").expect(status);
+        }
+        drop(tx);
+    })
+    .await;
+}

@@ -399,10 +399,8 @@ async fn look(
     Path(token): Path<String>,
 ) -> Result<Json<InvitationDetail>> {
     service::limit_looks(&invitations, &ip.0.to_string()).await?;
-    let mut tx = invitations.ctx.db.begin().await?;
-    let found = service::look(&mut tx, &invitations, &token).await?;
-    tx.commit().await?;
-    Ok(Json(InvitationDetail::new(found?, invitations.ctx.clock.now())))
+    let found = service::look(&invitations, &token).await?;
+    Ok(Json(InvitationDetail::new(found, invitations.ctx.clock.now())))
 }
 
 /// An answer to an invitation.

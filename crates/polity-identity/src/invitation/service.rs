@@ -7,7 +7,7 @@ mod manage;
 use polity_kernel::{
     Ctx, TokenText,
     caller::Caller,
-    db::{Conn, Tx},
+    db::Conn,
     limit::Window,
     secret::SealedColumn,
 };
@@ -68,13 +68,18 @@ async fn role(conn: &mut Conn, actor: Actor<'_>, organization_id: &str) -> Resul
     role.ok_or(Error::OrganizationNotFound)
 }
 
-/// The invitation with that token. What has no form of one is not looked up.
-async fn by_token(tx: &mut Tx, ctx: &Ctx, token: &str) -> Result<Invitation, Error> {
+/// A token; what has no form of one is not looked up.
+fn parsed(token: &str) -> Result<&str, Error> {
     if token.len() > LONGEST || TokenText::parse(token).is_err() {
         return Err(Error::NotFound);
     }
+    Ok(token)
+}
+
+/// The invitation with that token.
+async fn by_token(conn: &mut Conn, ctx: &Ctx, token: &str) -> Result<Invitation, Error> {
     let hash = ctx.secrets.hash(PURPOSE, token);
-    store::find_by_hash(tx, hash.as_str()).await?.ok_or(Error::NotFound)
+    store::find_by_hash(conn, hash.as_str()).await?.ok_or(Error::NotFound)
 }
 
 /// Counts a look at, or an answer to, a token; guessing is slow (last section).
