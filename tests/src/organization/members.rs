@@ -517,14 +517,19 @@ async fn a_change_that_changes_nothing_is_not_said() {
         let [ada, bob] = people.as_slice() else { unreachable!() };
         let id = organization(&app, ada, "A").await;
         add(&app, ada, &id, bob, "member").await.expect(200);
-        for body in [json!({}), json!({ "role": "member", "status": "active", "permissions": [] })] {
+        for body in [
+            json!({}),
+            json!({ "role": "member", "status": "active", "permissions": [] }),
+        ] {
             change(&app, ada, &id, bob, body).await.expect(200);
         }
         app.settle().await;
         let types = ["organization_service.organization.member_updated"];
         let events = app.ctx.events.read_after(&app.ctx.db, 0, &types, 10).await.unwrap();
         assert!(events.is_empty(), "{events:?}");
-        change(&app, ada, &id, bob, json!({ "title": "Clerk" })).await.expect(200);
+        change(&app, ada, &id, bob, json!({ "title": "Clerk" }))
+            .await
+            .expect(200);
         app.settle().await;
         let events = app.ctx.events.read_after(&app.ctx.db, 0, &types, 10).await.unwrap();
         assert_eq!(events.len(), 1);

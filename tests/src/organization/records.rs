@@ -358,7 +358,10 @@ async fn odd_input_is_no_error_of_the_program() {
                 format!("{path}/usage?end_date=%2B200000-01-01T00:00:00Z"),
                 [200, 422].as_slice(),
             ),
-            (format!("{path}/usage?start_date=9999-12-31T23:59:59Z"), [200, 422].as_slice()),
+            (
+                format!("{path}/usage?start_date=9999-12-31T23:59:59Z"),
+                [200, 422].as_slice(),
+            ),
             (format!("{path}/members?search=%00"), [422].as_slice()),
             (format!("{path}/members?search=%25%5C_"), [200].as_slice()),
             (format!("{path}/members?offset=1000000000"), [200].as_slice()),

@@ -4,13 +4,7 @@ mod answer;
 mod create;
 mod manage;
 
-use polity_kernel::{
-    Ctx, TokenText,
-    caller::Caller,
-    db::Conn,
-    limit::Window,
-    secret::SealedColumn,
-};
+use polity_kernel::{Ctx, TokenText, caller::Caller, db::Conn, limit::Window, secret::SealedColumn};
 
 pub(super) use answer::{accept, decline, look, mine};
 pub(super) use create::{NewInvitation, Sent, create, inviting};
