@@ -33,7 +33,8 @@ use polity_kernel::{
 use crate::credential::Credentials;
 
 pub use error::Error;
-pub use model::{MemberStatus, Membership, Organization, Plan, Role, Status};
+pub(crate) use model::Organization;
+pub use model::{MemberStatus, Membership, Plan, Role, Status};
 pub use service::{Terms, active, add_member, membership, role, terms};
 pub(crate) use service::{acting, context};
 pub use settings::{MemberLimits, OrganizationSettings};
