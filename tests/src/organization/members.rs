@@ -570,3 +570,29 @@ async fn whose_account_goes_meanwhile_is_not_added() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_gives_permissions_of_the_platform() {
+    App::each(async |app| {
+        let people = people(&app, 2).await;
+        let [ada, bob] = people.as_slice() else { unreachable!() };
+        let id = organization(&app, ada, "A").await;
+        for name in ["auth.admin", " Auth.Admin", "auth.x"] {
+            let mine = change(&app, ada, &id, ada, json!({ "permissions": ["tasks.read", name] })).await;
+            mine.expect(422);
+            let body = json!({ "user_id": bob.user_id, "permissions": [name] });
+            let path = format!("{BASE}/{id}/members");
+            let added = app.post(&path).bearer(&ada.access_token).json(&body).send().await;
+            added.expect(422);
+        }
+        change(&app, ada, &id, ada, json!({ "permissions": ["tasks.read"] }))
+            .await
+            .expect(200);
+        let body = json!({ "email": ada.email, "password": "correct horse battery", "organization_id": id });
+        let signed = app.post("/api/v1/auth/login").json(&body).send().await.expect(200);
+        let body = json!({ "token": signed.text_at("/access_token") });
+        let info = app.post("/api/v1/auth/user-info").json(&body).send().await.expect(200);
+        assert_eq!(info.body["permissions"], json!(["tasks.read"]), "{}", info.text);
+    })
+    .await;
+}

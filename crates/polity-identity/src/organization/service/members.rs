@@ -30,6 +30,19 @@ fn role_named(name: &str) -> Result<Role, Error> {
     name.parse().map_err(|_| Error::InvalidRole(name.to_owned()))
 }
 
+/// What a permission of the platform begins with.
+const OF_THE_PLATFORM: &str = "auth.";
+
+/// Nobody gives what is the platform's to give: `user-info` names permissions of the token and of the organization together,
+/// and `auth.admin` is an administrator of the platform to whoever reads them.
+fn check_permissions(permissions: &[String]) -> Result<(), Error> {
+    let is_of_the_platform = |one: &String| one.trim().to_lowercase().starts_with(OF_THE_PLATFORM);
+    if permissions.iter().any(is_of_the_platform) {
+        return Err(Error::Invalid("permissions", "those of the platform begin with auth."));
+    }
+    Ok(())
+}
+
 fn may_assign(assigner: Role, role: Role) -> Result<(), Error> {
     assigner.may_assign(role).map_err(|rule| {
         Error::forbidden(format!(
@@ -52,6 +65,7 @@ pub(in crate::organization) async fn add(
     if role == Role::Owner {
         return Err(Error::OwnerAdded);
     }
+    check_permissions(&new.permissions)?;
     let (organization, assigner) = administered(tx, actor, organization_id).await?;
     may_assign(assigner, role)?;
     let member = Membership {
@@ -219,6 +233,7 @@ pub(in crate::organization) async fn change(
     if change.status == Some(MemberStatus::Pending) {
         return Err(Error::Refused("A membership is pending only while an invitation is"));
     }
+    check_permissions(change.permissions.as_deref().unwrap_or_default())?;
     let (organization, assigner) = administered(tx, actor, organization_id).await?;
     let before = store::find_member(tx, organization_id, user_id).await?;
     let before = before.filter(|before| before.status != MemberStatus::Inactive);
