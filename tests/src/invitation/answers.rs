@@ -5,7 +5,7 @@ use polity_testing::App;
 use serde_json::json;
 
 use super::{accept, decline, invite, look, mailed};
-use crate::organization::{BASE, add, organization, remove, set};
+use crate::organization::{BASE, add, change, organization, remove, set};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn br_cre_010_an_invitation_is_mailed_shown_and_accepted() {
@@ -297,6 +297,37 @@ async fn declined_is_cancelled_and_a_suspended_organization_takes_nobody() {
             full.text
         );
         remove(&app, &ada, &id, &others[0]).await.expect(200);
+        accept(&app, &bob, token).await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_member_comes_back_by_no_invitation() {
+    App::each(async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        let id = organization(&app, &ada, "A").await;
+        add(&app, &ada, &id, &bob, "member").await.expect(200);
+        change(&app, &ada, &id, &bob, json!({ "status": "suspended" }))
+            .await
+            .expect(200);
+        let sent = invite(&app, &ada, &id, &bob.email, json!({})).await.expect(200);
+        let token = sent.text_at("/invitation_token");
+        let refused = accept(&app, &bob, token).await.expect(400);
+        assert!(
+            refused
+                .text_at("/detail")
+                .starts_with("Failed to add user to organization"),
+            "{}",
+            refused.text
+        );
+        look(&app, token).await.expect(200);
+        change(&app, &ada, &id, &bob, json!({ "status": "active" }))
+            .await
+            .expect(200);
         accept(&app, &bob, token).await.expect(200);
     })
     .await;

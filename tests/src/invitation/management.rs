@@ -1,10 +1,11 @@
 use std::time::Duration;
 
+use polity_ports::{Said, account::UserErased};
 use polity_testing::App;
 use serde_json::{Value, json};
 
 use super::{accept, invite, look, mailed};
-use crate::organization::{BASE, add, change, organization, remove};
+use crate::organization::{BASE, add, change, organization, remove, set};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn br_cre_who_may_invite_whom_as_what() {
@@ -107,7 +108,7 @@ async fn br_res_the_same_link_is_mailed_again_with_a_pause_and_not_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn br_can_inviters_take_back_what_they_sent_while_they_are_members() {
+async fn ec_prm_inviters_take_back_and_resend_while_they_are_administrators() {
     App::each(async |app| {
         let (ada, bob) = (
             app.register("ada@example.com").await,
@@ -117,6 +118,7 @@ async fn br_can_inviters_take_back_what_they_sent_while_they_are_members() {
         add(&app, &ada, &id, &bob, "admin").await.expect(200);
         let sent = invite(&app, &bob, &id, "x@example.com", json!({})).await.expect(200);
         let other = invite(&app, &ada, &id, "y@example.com", json!({})).await.expect(200);
+        app.advance(Duration::from_mins(2));
         change(&app, &ada, &id, &bob, json!({ "role": "member" }))
             .await
             .expect(200);
@@ -126,13 +128,22 @@ async fn br_can_inviters_take_back_what_they_sent_while_they_are_members() {
                 .send()
                 .await
         };
-        let refused = cancel(&bob, other.text_at("/invitation_id")).await.expect(403);
-        assert_eq!(
-            refused.text_at("/detail"),
-            "You don't have permission to cancel this invitation"
-        );
+        for invitation in [&sent, &other] {
+            let id = invitation.text_at("/invitation_id");
+            let refused = cancel(&bob, id).await.expect(403);
+            assert_eq!(
+                refused.text_at("/detail"),
+                "You don't have permission to cancel this invitation"
+            );
+            let path = format!("/api/v1/invitations/{id}/resend");
+            let refused = app.post(&path).bearer(&bob.access_token).send().await.expect(403);
+            assert_eq!(
+                refused.text_at("/detail"),
+                "You don't have permission to resend this invitation"
+            );
+        }
         for _ in 0..2 {
-            let done = cancel(&bob, sent.text_at("/invitation_id")).await.expect(200);
+            let done = cancel(&ada, sent.text_at("/invitation_id")).await.expect(200);
             assert_eq!(done.text_at("/message"), "Invitation cancelled successfully");
         }
         remove(&app, &ada, &id, &bob).await.expect(200);
@@ -264,6 +275,158 @@ async fn br_sub_invitations_end_with_their_organization_inviter_and_purpose() {
             assert_eq!(answer.text_at("/detail"), format!("Invitation is {status}"));
         }
         look(&app, kept.text_at("/invitation_token")).await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_or_repeated_takes_no_recipient_their_mails() {
+    let settings = json!({ "invitation": { "per_recipient_per_day": 2 } });
+    App::each_with(settings, async |app| {
+        let mut people = Vec::new();
+        for name in ["ada", "carol", "eve"] {
+            people.push(app.register(&format!("{name}@example.com")).await);
+        }
+        let [ada, carol, eve] = people.as_slice() else {
+            unreachable!()
+        };
+        let id = organization(&app, ada, "A").await;
+        add(&app, ada, &id, carol, "member").await.expect(200);
+        for _ in 0..3 {
+            invite(&app, eve, &id, "bob@example.com", json!({})).await.expect(404);
+            invite(&app, carol, &id, "bob@example.com", json!({})).await.expect(403);
+            invite(&app, ada, &id, &carol.email, json!({})).await.expect(400);
+        }
+        let body = json!({ "email": "bob@example.com" });
+        for _ in 0..3 {
+            app.post(&format!("/api/v1/invitations/organizations/{id}"))
+                .bearer(&ada.access_token)
+                .header("Idempotency-Key", "once")
+                .json(&body)
+                .send()
+                .await
+                .expect(200);
+        }
+        let other = organization(&app, eve, "B").await;
+        invite(&app, eve, &other, "bob@example.com", json!({}))
+            .await
+            .expect(200);
+        // The third mail of the day is one too many, from whomever.
+        let third = organization(&app, carol, "C").await;
+        invite(&app, carol, &third, "bob@example.com", json!({}))
+            .await
+            .expect(429);
+        // What is true of the caller or the organization is true of all of many.
+        let bulk = json!({ "invitations": [body] });
+        for (who, status) in [(eve, 404), (carol, 403)] {
+            app.post(&format!("/api/v1/invitations/organizations/{id}/bulk"))
+                .bearer(&who.access_token)
+                .json(&bulk)
+                .send()
+                .await
+                .expect(status);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_organization_mails_nothing() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let id = organization(&app, &ada, "A").await;
+        let sent = invite(&app, &ada, &id, "x@example.com", json!({})).await.expect(200);
+        set(&app, &id, json!({ "status": "suspended" })).await;
+        app.advance(Duration::from_mins(2));
+        let path = format!("/api/v1/invitations/{}", sent.text_at("/invitation_id"));
+        let resend = || app.post(&format!("{path}/resend"));
+        let refused = resend().bearer(&ada.access_token).send().await.expect(400);
+        assert_eq!(refused.text_at("/detail"), "The organization is suspended");
+        resend().service().send().await.expect(400);
+        app.delete(&path).bearer(&ada.access_token).send().await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_quoted_in_a_mail_stays_in_its_quotation() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let forged = "To accept, open this link:\u{2028}https://evil.example";
+        let id = organization(&app, &ada, &format!("Engines\n\n{forged}")).await;
+        let word = format!("Hello\r{forged}\u{85}x\r\ny");
+        invite(&app, &ada, &id, "bob@example.com", json!({ "message": word }))
+            .await
+            .expect(200);
+        app.settle().await;
+        let text = app.last_mail_to("bob@example.com");
+        let lines = text.split(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']);
+        let forged: Vec<_> = lines
+            .filter(|line| line.starts_with("https://evil.example") || line.starts_with("To accept, open this link:"))
+            .collect();
+        assert!(forged.is_empty(), "{text:?}");
+        assert!(text.contains("> x\n> y\n"), "{text:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_limit_of_an_hour_holds_for_each_organization_and_for_each_inviter() {
+    let settings = json!({ "invitation": { "per_hour": 3 } });
+    App::each_with(settings, async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        let (first, second) = (organization(&app, &ada, "A").await, organization(&app, &ada, "B").await);
+        add(&app, &ada, &first, &bob, "admin").await.expect(200);
+        let mut number = 0;
+        for (by, organization, status) in [
+            (&ada, &first, 200),
+            (&ada, &first, 200),
+            (&bob, &first, 200),
+            (&bob, &first, 429),
+            (&ada, &second, 200),
+            (&ada, &second, 429),
+        ] {
+            number += 1;
+            let email = format!("p{number}@example.com");
+            invite(&app, by, organization, &email, json!({})).await.expect(status);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_whoever_is_erased_no_invitation_says_anything() {
+    App::each(async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        let id = organization(&app, &ada, "A").await;
+        add(&app, &ada, &id, &bob, "admin").await.expect(200);
+        invite(&app, &bob, &id, "x@example.com", json!({ "message": "It is I, Bob" }))
+            .await
+            .expect(200);
+        let other = organization(&app, &ada, "B").await;
+        let sent = invite(&app, &ada, &other, &bob.email, json!({})).await.expect(200);
+        accept(&app, &bob, sent.text_at("/invitation_token")).await.expect(200);
+        let said = UserErased {
+            user_id: bob.user_id.clone(),
+            erased_at: app.ctx.clock.now(),
+        };
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        app.ctx.events.publish(&mut tx, said.event()).await.unwrap();
+        tx.commit().await.unwrap();
+        app.settle().await;
+        for (id, count) in [(&id, 1), (&other, 0)] {
+            let path = format!("/api/v1/invitations/organizations/{id}");
+            let list = app.get(&path).service().send().await.expect(200);
+            assert_eq!(list.body["total"], count);
+            assert!(!list.text.contains("bob@example.com"), "{}", list.text);
+            assert!(!list.text.contains("It is I"), "{}", list.text);
+        }
     })
     .await;
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod management;
+mod races;
 
 use polity_testing::{Answer, App, Person};
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use futures::future::join_all;
 use polity_testing::{App, Person};
 use serde_json::json;
@@ -392,6 +394,205 @@ async fn an_organization_takes_addresses_of_its_domains_if_it_says_so() {
         assert!(refused.text.contains("domains"), "{}", refused.text);
         let carol = app.register("carol@EXAMPLE.com").await;
         add(&app, &ada, &id, &carol, "member").await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn br_mem_003_who_comes_back_from_a_suspension_takes_a_place_again() {
+    App::each(async |app| {
+        let people = people(&app, 6).await;
+        let id = organization(&app, &people[0], "A").await;
+        for who in &people[1..5] {
+            add(&app, &people[0], &id, who, "member").await.expect(200);
+        }
+        let suspend = async |who, status: &str| change(&app, &people[0], &id, who, json!({ "status": status })).await;
+        suspend(&people[1], "suspended").await.expect(200);
+        add(&app, &people[0], &id, &people[5], "member").await.expect(200);
+        let full = suspend(&people[1], "active").await.expect(400);
+        assert_eq!(full.code(), "LIMIT_REACHED");
+        remove(&app, &people[0], &id, &people[5]).await.expect(200);
+        suspend(&people[1], "active").await.expect(200);
+        // Without a change of status no place is asked for.
+        suspend(&people[1], "active").await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_founded_an_organization_founded_it_also_when_they_come_back() {
+    App::each(async |app| {
+        let people = people(&app, 2).await;
+        let [ada, bob] = people.as_slice() else { unreachable!() };
+        let id = organization(&app, ada, "A").await;
+        add(&app, ada, &id, bob, "member").await.expect(200);
+        change(&app, ada, &id, bob, json!({ "role": "owner" }))
+            .await
+            .expect(200);
+        remove(&app, ada, &id, ada).await.expect(200);
+        let back = add(&app, bob, &id, ada, "member").await.expect(200);
+        assert_eq!(back.body["is_founder"], true, "{}", back.text);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn br_ctx_who_is_removed_meanwhile_chooses_nothing() {
+    App::each(async |app| {
+        let people = people(&app, 2).await;
+        let [ada, bob] = people.as_slice() else { unreachable!() };
+        let id = organization(&app, ada, "A").await;
+        add(&app, ada, &id, bob, "member").await.expect(200);
+        // A removal of another process, which ends a while later.
+        let removal = async {
+            let mut tx = app.ctx.db.begin().await.unwrap();
+            tx.lock("organization", &id).await.unwrap();
+            tx.sql("update membership set status = 'inactive' where organization_id = $1 and user_id = $2")
+                .bind(&id)
+                .bind(&bob.user_id)
+                .execute()
+                .await
+                .unwrap();
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            tx.commit().await.unwrap();
+        };
+        let choice = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let body = json!({ "organization_id": id });
+            let ask = app.post(&format!("{BASE}/context")).bearer(&bob.access_token);
+            ask.json(&body).send().await
+        };
+        let ((), answer) = tokio::join!(removal, choice);
+        answer.expect(404);
+        // Nothing was kept that would hold again with the membership.
+        add(&app, ada, &id, bob, "member").await.expect(200);
+        let path = format!("{BASE}/context");
+        let context = app.get(&path).bearer(&bob.access_token).send().await.expect(200);
+        assert_eq!(context.text_at("/context_type"), "individual");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_may_not_choose_an_organization_does_not_sign_in_to_it() {
+    App::each(async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@elsewhere.test").await,
+        );
+        let id = organization(&app, &ada, "A").await;
+        add(&app, &ada, &id, &bob, "member").await.expect(200);
+        let choose = async || {
+            let body = json!({ "organization_id": id });
+            let ask = app.post(&format!("{BASE}/context")).bearer(&bob.access_token);
+            ask.json(&body).send().await
+        };
+        let login = async |more: serde_json::Value| {
+            let mut body = json!({ "email": bob.email, "password": "correct horse battery" });
+            for (name, value) in more.as_object().unwrap() {
+                body[name] = value.clone();
+            }
+            app.post("/api/v1/auth/login").json(&body).send().await
+        };
+        choose().await.expect(200);
+        login(json!({ "organization_id": id })).await.expect(200);
+        let domains = |list: serde_json::Value| json!({ "security": { "allowed_email_domains": list } });
+        set(&app, &id, domains(json!(["example.com"]))).await;
+        choose().await.expect(403);
+        login(json!({ "organization_id": id })).await.expect(403);
+        let signed = login(json!({})).await.expect(200);
+        let body = json!({ "token": signed.text_at("/access_token") });
+        let verified = app.post("/api/v1/auth/verify-token").json(&body).send().await;
+        assert_eq!(verified.expect(200).body["organization_id"], json!(null));
+        set(&app, &id, domains(json!([]))).await;
+        login(json!({ "organization_id": id })).await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_changes_nothing_is_not_said() {
+    App::each(async |app| {
+        let people = people(&app, 2).await;
+        let [ada, bob] = people.as_slice() else { unreachable!() };
+        let id = organization(&app, ada, "A").await;
+        add(&app, ada, &id, bob, "member").await.expect(200);
+        for body in [
+            json!({}),
+            json!({ "role": "member", "status": "active", "permissions": [] }),
+        ] {
+            change(&app, ada, &id, bob, body).await.expect(200);
+        }
+        app.settle().await;
+        let types = ["organization_service.organization.member_updated"];
+        let events = app.ctx.events.read_after(&app.ctx.db, 0, &types, 10).await.unwrap();
+        assert!(events.is_empty(), "{events:?}");
+        change(&app, ada, &id, bob, json!({ "title": "Clerk" }))
+            .await
+            .expect(200);
+        app.settle().await;
+        let events = app.ctx.events.read_after(&app.ctx.db, 0, &types, 10).await.unwrap();
+        assert_eq!(events.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_account_goes_meanwhile_is_not_added() {
+    App::each(async |app| {
+        let people = people(&app, 2).await;
+        let [ada, bob] = people.as_slice() else { unreachable!() };
+        let id = organization(&app, ada, "A").await;
+        // A deletion of another process, which ends a while later.
+        let deletion = async {
+            let mut tx = app.ctx.db.begin().await.unwrap();
+            tx.lock("account", &bob.user_id).await.unwrap();
+            tx.sql("update account set is_active = false where user_id = $1")
+                .bind(&bob.user_id)
+                .execute()
+                .await
+                .unwrap();
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            tx.commit().await.unwrap();
+        };
+        let addition = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            add(&app, ada, &id, bob, "member").await
+        };
+        let ((), answer) = tokio::join!(deletion, addition);
+        answer.expect(400);
+        // Nor does whoever has none get an organization of their own.
+        let body = json!({ "name": "B", "billing_email": "b@example.com" });
+        for nobody in [bob.user_id.as_str(), "usr_nobody"] {
+            let ask = app.post(BASE).service().on_behalf_of(nobody);
+            ask.json(&body).send().await.expect(400);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_gives_permissions_of_the_platform() {
+    App::each(async |app| {
+        let people = people(&app, 2).await;
+        let [ada, bob] = people.as_slice() else { unreachable!() };
+        let id = organization(&app, ada, "A").await;
+        for name in ["auth.admin", " Auth.Admin", "auth.x"] {
+            let mine = change(&app, ada, &id, ada, json!({ "permissions": ["tasks.read", name] })).await;
+            mine.expect(422);
+            let body = json!({ "user_id": bob.user_id, "permissions": [name] });
+            let path = format!("{BASE}/{id}/members");
+            let added = app.post(&path).bearer(&ada.access_token).json(&body).send().await;
+            added.expect(422);
+        }
+        change(&app, ada, &id, ada, json!({ "permissions": ["tasks.read"] }))
+            .await
+            .expect(200);
+        let body = json!({ "email": ada.email, "password": "correct horse battery", "organization_id": id });
+        let signed = app.post("/api/v1/auth/login").json(&body).send().await.expect(200);
+        let body = json!({ "token": signed.text_at("/access_token") });
+        let info = app.post("/api/v1/auth/user-info").json(&body).send().await.expect(200);
+        assert_eq!(info.body["permissions"], json!(["tasks.read"]), "{}", info.text);
     })
     .await;
 }

@@ -342,3 +342,56 @@ async fn administrators_find_organizations_and_see_real_figures() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn odd_input_is_no_error_of_the_program() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let id = organization(&app, &ada, "A").await;
+        let path = format!("{BASE}/{id}");
+        for (path, statuses) in [
+            (
+                format!("{path}/usage?start_date=-200000-01-01T00:00:00Z"),
+                [200, 422].as_slice(),
+            ),
+            (
+                format!("{path}/usage?end_date=%2B200000-01-01T00:00:00Z"),
+                [200, 422].as_slice(),
+            ),
+            (
+                format!("{path}/usage?start_date=9999-12-31T23:59:59Z"),
+                [200, 422].as_slice(),
+            ),
+            (format!("{path}/members?search=%00"), [422].as_slice()),
+            (format!("{path}/members?search=%25%5C_"), [200].as_slice()),
+            (format!("{path}/members?offset=1000000000"), [200].as_slice()),
+            (format!("{BASE}/%00"), [404, 422].as_slice()),
+            (format!("{BASE}/users/%00"), [403, 422].as_slice()),
+            ("/api/v1/organizations/health".to_owned(), [200].as_slice()),
+        ] {
+            let answer = app.get(&path).bearer(&ada.access_token).send().await;
+            assert!(statuses.contains(&answer.status), "{path}: {}", answer.text);
+        }
+        let bodies = [
+            json!({ "settings": { "a\u{0}b": 1 } }),
+            json!({ "settings": { "n": 1e300, "m": u64::MAX, "s": "\u{ffff}" } }),
+            json!({ "security": { "allowed_email_domains": ["\u{0}"] } }),
+        ];
+        for body in bodies {
+            let answer = app.put(&path).bearer(&ada.access_token).json(&body).send().await;
+            assert!(answer.status < 500, "{body}: {}", answer.text);
+        }
+        let leave = format!("{path}/members/{}?reason=%00", ada.user_id);
+        let answer = app.delete(&leave).bearer(&ada.access_token).send().await;
+        assert!(matches!(answer.status, 400 | 422), "{}", answer.text);
+        let deep = format!("{{\"settings\":{}1{}}}", "{\"a\":".repeat(120), "}".repeat(120));
+        let answer = app
+            .put(&path)
+            .bearer(&ada.access_token)
+            .body("application/json", deep)
+            .send()
+            .await;
+        assert!(answer.status < 500, "{}", answer.text);
+    })
+    .await;
+}

@@ -149,7 +149,6 @@ async fn create(
 ) -> Result<Reply<InvitationCreated>> {
     let (body, key) = body.into_parts();
     let actor = actor(&caller)?;
-    service::limit(&invitations, actor, &organization_id, &body.email).await?;
     let ctx = &invitations.ctx;
     let mut tx = ctx.db.begin().await?;
     if let Some(answer) = http::replay(ctx, &mut tx, key.as_ref()).await? {
@@ -197,7 +196,7 @@ struct BulkOut {
 /// Invites up to a hundred people; each stands for itself. Tokens are in the mails alone.
 #[operation(
     "invitation.create_many",
-    errors(code::ORGANIZATION_NOT_FOUND, codes::FORBIDDEN, codes::RATE_LIMITED)
+    errors(code::ORGANIZATION_NOT_FOUND, codes::BAD_REQUEST, codes::FORBIDDEN)
 )]
 async fn create_many(
     caller: Caller,
@@ -206,6 +205,9 @@ async fn create_many(
     Json(body): Json<BulkCreate>,
 ) -> Result<Json<BulkOut>> {
     let actor = actor(&caller)?;
+    let mut read = invitations.ctx.db.read().await?;
+    service::inviting(&mut read, actor, &organization_id).await?;
+    drop(read);
     let mut results = Vec::new();
     for one in body.invitations {
         let email = one.email.clone();
@@ -244,7 +246,6 @@ async fn create_one(
     organization_id: &str,
     one: InvitationCreate,
 ) -> std::result::Result<String, super::Error> {
-    service::limit(invitations, actor, organization_id, &one.email).await?;
     let mut tx = invitations.ctx.db.begin().await?;
     let sent = service::create(&mut tx, invitations, actor, organization_id, one.into()).await?;
     tx.commit().await?;
@@ -398,10 +399,8 @@ async fn look(
     Path(token): Path<String>,
 ) -> Result<Json<InvitationDetail>> {
     service::limit_looks(&invitations, &ip.0.to_string()).await?;
-    let mut tx = invitations.ctx.db.begin().await?;
-    let found = service::look(&mut tx, &invitations, &token).await?;
-    tx.commit().await?;
-    Ok(Json(InvitationDetail::new(found?, invitations.ctx.clock.now())))
+    let found = service::look(&invitations, &token).await?;
+    Ok(Json(InvitationDetail::new(found, invitations.ctx.clock.now())))
 }
 
 /// An answer to an invitation.
@@ -521,7 +520,7 @@ async fn decline(
     Ok(message("Invitation declined"))
 }
 
-/// Takes an invitation back. For whoever invites, and administrators of the organization.
+/// Takes an invitation back. For administrators of the organization.
 #[operation(
     "invitation.cancel",
     errors(code::INVITATION_NOT_FOUND, code::INVITATION_CLOSED, codes::FORBIDDEN)
@@ -544,6 +543,7 @@ async fn cancel(
     errors(
         code::INVITATION_NOT_FOUND,
         code::INVITATION_CLOSED,
+        codes::BAD_REQUEST,
         codes::FORBIDDEN,
         codes::RATE_LIMITED
     )

@@ -9,7 +9,7 @@ use polity_kernel::{
 };
 use polity_ports::{
     Said,
-    account::UserDeleted,
+    account::{UserDeleted, UserErased},
     organization::{MemberAdded, OrganizationDeleted},
 };
 
@@ -29,6 +29,7 @@ impl Handler for Follow {
                 service::forget_organization(tx, invitations, &said.organization_id).await
             }
             UserDeleted::TYPE => service::forget_inviter(tx, invitations, &read::<UserDeleted>(event)?.user_id).await,
+            UserErased::TYPE => service::forget_person(tx, &read::<UserErased>(event)?.user_id).await,
             MemberAdded::TYPE => {
                 let said: MemberAdded = read(event)?;
                 service::joined(tx, invitations, &said.organization_id, &said.user_id).await
@@ -43,7 +44,12 @@ impl Handler for Follow {
 pub(super) fn consumers(invitations: &Invitations) -> Vec<Consumer> {
     vec![Consumer {
         name: "invitation.follow",
-        types: &[OrganizationDeleted::TYPE, UserDeleted::TYPE, MemberAdded::TYPE],
+        types: &[
+            OrganizationDeleted::TYPE,
+            UserDeleted::TYPE,
+            UserErased::TYPE,
+            MemberAdded::TYPE,
+        ],
         handler: Arc::new(Follow(invitations.clone())),
     }]
 }

@@ -5,7 +5,7 @@
 //! address than the one it was sent to; mail and event are rows of the transaction that causes them.
 //!
 //! Tables: `invitation`. Publishes: `invitation_service.invitation.*`. Hears `organization.deleted`, `member_added`, account's
-//! `user.deleted`. Jobs: `invitation.expire`, hourly.
+//! `user.deleted` and `user.erased`. Jobs: `invitation.expire`, hourly.
 //! Deliberately absent: acceptance while registering (one registers, then accepts).
 
 mod api;

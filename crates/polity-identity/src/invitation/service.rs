@@ -4,11 +4,11 @@ mod answer;
 mod create;
 mod manage;
 
-use polity_kernel::{Ctx, TokenText, caller::Caller, db::Tx, limit::Window, secret::SealedColumn};
+use polity_kernel::{Ctx, TokenText, caller::Caller, db::Conn, limit::Window, secret::SealedColumn};
 
 pub(super) use answer::{accept, decline, look, mine};
-pub(super) use create::{NewInvitation, Sent, create, limit};
-pub(super) use manage::{cancel, expire, forget_inviter, forget_organization, joined, list, resend};
+pub(super) use create::{NewInvitation, Sent, create, inviting};
+pub(super) use manage::{cancel, expire, forget_inviter, forget_organization, forget_person, joined, list, resend};
 
 use super::{
     Error, Invitations,
@@ -53,22 +53,27 @@ impl<'a> Actor<'a> {
 }
 
 /// What the actor is in an organization that is there; a stranger finds none.
-async fn role(tx: &mut Tx, actor: Actor<'_>, organization_id: &str) -> Result<Role, Error> {
+async fn role(conn: &mut Conn, actor: Actor<'_>, organization_id: &str) -> Result<Role, Error> {
     let Actor::Person(user_id) = actor else {
-        let found = organization::terms(tx, organization_id).await?;
+        let found = organization::terms(conn, organization_id).await?;
         return found.map(|_| Role::Owner).ok_or(Error::OrganizationNotFound);
     };
-    let role = organization::role(tx, organization_id, user_id).await?;
+    let role = organization::role(conn, organization_id, user_id).await?;
     role.ok_or(Error::OrganizationNotFound)
 }
 
-/// The invitation with that token. What has no form of one is not looked up.
-async fn by_token(tx: &mut Tx, ctx: &Ctx, token: &str) -> Result<Invitation, Error> {
+/// A token; what has no form of one is not looked up.
+fn parsed(token: &str) -> Result<&str, Error> {
     if token.len() > LONGEST || TokenText::parse(token).is_err() {
         return Err(Error::NotFound);
     }
+    Ok(token)
+}
+
+/// The invitation with that token.
+async fn by_token(conn: &mut Conn, ctx: &Ctx, token: &str) -> Result<Invitation, Error> {
     let hash = ctx.secrets.hash(PURPOSE, token);
-    store::find_by_hash(tx, hash.as_str()).await?.ok_or(Error::NotFound)
+    store::find_by_hash(conn, hash.as_str()).await?.ok_or(Error::NotFound)
 }
 
 /// Counts a look at, or an answer to, a token; guessing is slow (last section).

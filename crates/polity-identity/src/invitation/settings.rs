@@ -11,7 +11,7 @@ pub struct InvitationSettings {
     pub accept_url: Option<String>,
     /// After how many days an invitation ends when nothing else is said.
     pub expiry_days: u32,
-    /// How many invitations somebody may send for an organization in an hour.
+    /// How many invitations somebody may send in an hour, and how many may be sent for an organization.
     pub per_hour: u32,
     /// How many invitations an address may get in a day, from whomever.
     pub per_recipient_per_day: u32,

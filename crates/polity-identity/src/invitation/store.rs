@@ -108,18 +108,19 @@ pub(super) async fn cancel_expired(tx: &mut Tx, id: &str, now: DateTime<Utc>) ->
     Ok(())
 }
 
-/// Notes that it is mailed again.
-pub(super) async fn mark_sent(tx: &mut Tx, id: &str, expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Result<()> {
-    tx.sql(
-        "update invitation set sent_count = sent_count + 1, last_sent_at = $3, expires_at = $2, updated_at = $3
-         where invitation_id = $1",
-    )
-    .bind(id)
-    .bind(&expires_at)
-    .bind(&now)
-    .execute()
-    .await?;
-    Ok(())
+/// Notes that it is mailed again, unless it was answered meanwhile.
+pub(super) async fn mark_sent(tx: &mut Tx, id: &str, expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Result<bool> {
+    let marked = tx
+        .sql(
+            "update invitation set sent_count = sent_count + 1, last_sent_at = $3, expires_at = $2, updated_at = $3
+             where invitation_id = $1 and status = 'pending'",
+        )
+        .bind(id)
+        .bind(&expires_at)
+        .bind(&now)
+        .execute()
+        .await?;
+    Ok(marked == 1)
 }
 
 /// Whose invitations, and which.
@@ -196,6 +197,8 @@ pub(super) async fn expire(tx: &mut Tx, now: DateTime<Utc>) -> Result<u64> {
 }
 
 /// Cancels the pending invitations of an organization, or of an inviter; returns id, organization and address of each.
+/// The status is asked for twice: `PostgreSQL` waits for whoever answers one of them, and then looks at the outer condition
+/// alone.
 pub(super) async fn cancel_all(
     tx: &mut Tx,
     organization_id: Option<&str>,
@@ -208,6 +211,7 @@ pub(super) async fn cancel_all(
          where invitation_id in
                (select invitation_id from invitation
                 where status = 'pending' and (organization_id = $1 or invited_by = $2) limit 500)
+           and status = 'pending'
          returning invitation_id, organization_id, email",
     )
     .bind(&organization_id)
@@ -216,4 +220,17 @@ pub(super) async fn cancel_all(
     .bind(&now)
     .all()
     .await
+}
+
+/// Leaves nothing of a person who is erased.
+pub(super) async fn forget_person(tx: &mut Tx, user_id: &str) -> Result<()> {
+    tx.sql("delete from invitation where accepted_by = $1")
+        .bind(user_id)
+        .execute()
+        .await?;
+    tx.sql("update invitation set inviter_name = null, inviter_email = null, message = null where invited_by = $1")
+        .bind(user_id)
+        .execute()
+        .await?;
+    Ok(())
 }

@@ -31,9 +31,10 @@ use polity_kernel::{
 };
 
 pub use error::Error;
-pub use model::{Membership, Plan, Role, Standing, Status};
+pub(crate) use model::Organization;
+pub use model::{MemberStatus, Membership, Plan, Role, Standing, Status};
 pub use service::{Terms, active, add_member, existing, members_among, membership, role, standings, terms};
-pub(crate) use service::{assign_role, context};
+pub(crate) use service::{acting, assign_role, context};
 pub use settings::{MemberLimits, OrganizationSettings};
 
 /// What is always true of this service.

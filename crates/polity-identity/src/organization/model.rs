@@ -187,7 +187,7 @@ impl Organization {
 }
 
 /// Somebody in an organization.
-#[derive(Debug, Clone, Record)]
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub struct Membership {
     /// The organization.
     pub organization_id: String,

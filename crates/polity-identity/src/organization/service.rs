@@ -16,7 +16,7 @@ use polity_kernel::{
 
 pub(super) use audit::{clean_up, trail};
 pub(super) use context::switch;
-pub(crate) use context::{Context, context};
+pub(crate) use context::{Context, acting, context};
 pub(super) use listing::{all, members, of_person, platform_stats, stats, usage};
 pub use members::add_member;
 pub(crate) use members::assign_role;

@@ -89,17 +89,18 @@ async fn admit<'a>(
     }
 }
 
-/// The organization to sign in to: one of the person's own, or the one they chose to act in; none is none.
+/// The organization to sign in to: one they may act in, or the one they chose to act in; none is none.
 async fn organization_of(tx: &mut Tx, user_id: &str, wanted: Option<&str>) -> Result<Option<String>, Error> {
     let Some(wanted) = wanted else {
         return Ok(organization::context(tx, user_id)
             .await?
             .map(|context| context.organization_id));
     };
-    if organization::active(tx, wanted).await?.is_none() || organization::role(tx, wanted, user_id).await?.is_none() {
-        return Err(Error::NotAMember);
+    match organization::acting(tx, user_id, wanted).await {
+        Ok(context) => Ok(Some(context.organization_id)),
+        Err(organization::Error::NotFound | organization::Error::Forbidden(_)) => Err(Error::NotAMember),
+        Err(error) => Err(error.into()),
     }
-    Ok(Some(wanted.to_owned()))
 }
 
 /// A new hash, if the stored one was made with weaker parameters.

@@ -7,7 +7,7 @@ use polity_ports::{
     invitation::{InvitationAccepted, InvitationDeclined, InvitationExpired},
 };
 
-use super::{Error, by_token, open};
+use super::{Error, by_token, open, parsed};
 use crate::{
     account::{self, AccountId},
     invitation::{
@@ -15,7 +15,7 @@ use crate::{
         model::{Invitation, Status},
         store,
     },
-    organization,
+    organization::{self, MemberStatus},
 };
 
 /// Marks an invitation that has ended as such, once, and says so.
@@ -37,7 +37,7 @@ async fn expire(tx: &mut Tx, invitations: &Invitations, found: &Invitation) -> R
 /// The invitation with that token, if it may be answered; what has ended is marked, and the refusal comes after.
 async fn opened(tx: &mut Tx, invitations: &Invitations, token: &str) -> Result<Result<Invitation, Error>, Error> {
     let ctx = &invitations.ctx;
-    let found = by_token(tx, ctx, token).await?;
+    let found = by_token(tx, ctx, parsed(token)?).await?;
     match open(&found, ctx.clock.now()) {
         Ok(()) => Ok(Ok(found)),
         Err(refused) => {
@@ -49,21 +49,27 @@ async fn opened(tx: &mut Tx, invitations: &Invitations, token: &str) -> Result<R
     }
 }
 
-/// The invitation with that token, while it is pending, with the organization's present name.
-pub(in crate::invitation) async fn look(
-    tx: &mut Tx,
-    invitations: &Invitations,
-    token: &str,
-) -> Result<Result<Invitation, Error>, Error> {
-    let mut found = match opened(tx, invitations, token).await? {
-        Ok(found) => found,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    if let Some(organization) = organization::active(tx, &found.organization_id).await? {
+/// The invitation with that token, while it is pending, with the organization's present name. Nothing is written, unless it
+/// has just ended: anybody may ask.
+pub(in crate::invitation) async fn look(invitations: &Invitations, token: &str) -> Result<Invitation, Error> {
+    let ctx = &invitations.ctx;
+    let token = parsed(token)?;
+    let mut read = ctx.db.read().await?;
+    let mut found = by_token(&mut read, ctx, token).await?;
+    if let Err(refused) = open(&found, ctx.clock.now()) {
+        drop(read);
+        if matches!(refused, Error::Expired) {
+            let mut tx = ctx.db.begin().await?;
+            expire(&mut tx, invitations, &found).await?;
+            tx.commit().await?;
+        }
+        return Err(refused);
+    }
+    if let Some(organization) = organization::active(&mut read, &found.organization_id).await? {
         found.organization_name = organization.name;
         found.organization_domain = organization.domain;
     }
-    Ok(Ok(found))
+    Ok(found)
 }
 
 /// A membership that came of an invitation.
@@ -74,7 +80,7 @@ pub(in crate::invitation) struct Accepted {
 }
 
 /// Accepts an invitation for a person: it is closed, and they are a member, in one transaction. Of two at once, one
-/// (EC-CON-001). Who is a member already stays what they are.
+/// (EC-CON-001). Who is a member already stays what they are, and who is suspended too: it stays pending.
 pub(in crate::invitation) async fn accept(
     tx: &mut Tx,
     invitations: &Invitations,
@@ -99,13 +105,16 @@ pub(in crate::invitation) async fn accept(
     }
     let organizations = &invitations.organizations;
     let (id, role, by) = (&found.organization_id, found.role, found.invited_by.as_str());
-    organization::add_member(tx, organizations, id, user_id, role, by)
+    let member = organization::add_member(tx, organizations, id, user_id, role, by)
         .await
         .map_err(|error| match error {
             organization::Error::Limit(text) => Error::NotAdded(text),
             organization::Error::Refused(text) => Error::NotAdded(text.to_owned()),
             other => other.into(),
         })?;
+    if member.status != MemberStatus::Active {
+        return Err(Error::NotAdded("the membership is suspended".to_owned()));
+    }
     let event = InvitationAccepted {
         invitation_id: found.invitation_id.clone(),
         organization_id: found.organization_id.clone(),

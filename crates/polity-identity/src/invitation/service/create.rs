@@ -3,8 +3,8 @@
 use chrono::Duration;
 use polity_kernel::{
     Secret, TokenKind, TokenText,
-    db::Tx,
-    limit::Window,
+    db::{Conn, Tx},
+    limit::{Usage, Window},
     mail::{Mail, Priority},
 };
 use polity_ports::{Said, invitation::InvitationSent};
@@ -17,7 +17,7 @@ use crate::{
         model::{Invitation, Status},
         store,
     },
-    organization::{self, Role},
+    organization::{self, Organization, Role},
     post::post,
 };
 
@@ -35,6 +35,24 @@ pub(in crate::invitation) struct Sent {
     pub token: Secret,
 }
 
+/// To where somebody may invite, and as what they do: an organization that may be used, and that they run.
+pub(in crate::invitation) async fn inviting(
+    conn: &mut Conn,
+    actor: Actor<'_>,
+    organization_id: &str,
+) -> Result<(Organization, Role), Error> {
+    let role = role(conn, actor, organization_id).await?;
+    let Some(organization) = organization::active(conn, organization_id).await? else {
+        return Err(Error::Refused("The organization is suspended"));
+    };
+    if !role.is_admin() {
+        return Err(Error::Forbidden(
+            "You don't have permission to invite users to this organization",
+        ));
+    }
+    Ok((organization, role))
+}
+
 /// Invites somebody: the checks in the contract's order, the mail and the event in the same transaction.
 pub(in crate::invitation) async fn create(
     tx: &mut Tx,
@@ -44,15 +62,8 @@ pub(in crate::invitation) async fn create(
     new: NewInvitation,
 ) -> Result<Sent, Error> {
     let ctx = &invitations.ctx;
-    let assigner = role(tx, actor, organization_id).await?;
-    let Some(organization) = organization::active(tx, organization_id).await? else {
-        return Err(Error::Refused("The organization is suspended"));
-    };
-    if !assigner.is_admin() {
-        return Err(Error::Forbidden(
-            "You don't have permission to invite users to this organization",
-        ));
-    }
+    let (organization, assigner) = inviting(tx, actor, organization_id).await?;
+    limit_inviter(invitations, actor, organization_id).await?;
     if assigner.may_assign(new.role).is_err() {
         return Err(Error::Forbidden("Your role may not invite somebody as this role"));
     }
@@ -76,6 +87,7 @@ pub(in crate::invitation) async fn create(
     {
         return Err(Error::Member);
     }
+    limit_recipient(invitations, actor, &email).await?;
     let inviter = match actor {
         Actor::Person(id) => account::claims(tx, &AccountId(id.to_owned())).await?,
         Actor::Service => None,
@@ -121,27 +133,32 @@ pub(in crate::invitation) async fn create(
     Ok(Sent { invitation, token })
 }
 
-/// Counts an invitation against the limits of its organization and inviter, and of its recipient. A service has none.
-pub(in crate::invitation) async fn limit(
-    invitations: &Invitations,
-    actor: Actor<'_>,
-    organization_id: &str,
-    email: &str,
-) -> Result<(), Error> {
+/// Counts an attempt against the limits of its organization and of its inviter: one per pair would be as many as somebody
+/// makes organizations. A service has none.
+async fn limit_inviter(invitations: &Invitations, actor: Actor<'_>, organization_id: &str) -> Result<(), Error> {
     let Actor::Person(user_id) = actor else { return Ok(()) };
-    let (limiter, settings) = (&invitations.ctx.limiter, &invitations.settings);
-    let hour = Window::new(
-        "invitations_per_hour",
-        u64::from(settings.per_hour),
-        std::time::Duration::from_hours(1),
-    );
-    let usage = limiter.take(&[hour], &format!("{organization_id}/{user_id}"), 1).await;
-    if !usage.allowed {
-        return Err(Error::Limited(usage));
+    let most = u64::from(invitations.settings.per_hour);
+    for (name, subject) in [
+        ("invitations_per_inviter", user_id),
+        ("invitations_per_organization", organization_id),
+    ] {
+        let hour = Window::new(name, most, std::time::Duration::from_hours(1));
+        taken(invitations.ctx.limiter.take(&[hour], subject, 1).await)?;
     }
-    let most = u64::from(settings.per_recipient_per_day);
+    Ok(())
+}
+
+/// Counts a mail to somebody. Only what is sent counts: else a stranger could see to it that nobody may invite them.
+async fn limit_recipient(invitations: &Invitations, actor: Actor<'_>, email: &str) -> Result<(), Error> {
+    if matches!(actor, Actor::Service) {
+        return Ok(());
+    }
+    let most = u64::from(invitations.settings.per_recipient_per_day);
     let day = Window::new("invitations_per_recipient", most, std::time::Duration::from_hours(24));
-    let usage = limiter.take(&[day], &fold_email(email), 1).await;
+    taken(invitations.ctx.limiter.take(&[day], email, 1).await)
+}
+
+fn taken(usage: Usage) -> Result<(), Error> {
     if usage.allowed {
         Ok(())
     } else {
@@ -149,25 +166,28 @@ pub(in crate::invitation) async fn limit(
     }
 }
 
-/// The mail. What the inviter wrote stands in it as text, and nothing in it is markup.
+/// What ends a line, for one program or another that shows mail.
+const LINE_ENDS: [char; 7] = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
+
+/// A name on one line: it is somebody's own word, and stands outside the quotation.
+fn one_line(name: &str) -> String {
+    name.replace(|c: char| c.is_control() || LINE_ENDS.contains(&c), " ")
+}
+
+/// The mail. What the inviter wrote stands in it as text, every line of it quoted, and nothing in it is markup.
 pub(super) fn mail(invitations: &Invitations, invitation: &Invitation, token: &Secret) -> Mail {
-    let who = invitation.inviter_name.as_deref().unwrap_or("Somebody");
-    let name = &invitation.organization_name;
+    let who = one_line(invitation.inviter_name.as_deref().unwrap_or("Somebody"));
+    let name = one_line(&invitation.organization_name);
     let word = invitation.message.as_deref().map_or_else(String::new, |message| {
-        let quoted: Vec<String> = message.lines().map(|line| format!("> {line}")).collect();
+        let message = message.replace("\r\n", "\n");
+        let quoted: Vec<String> = message.split(LINE_ENDS).map(|line| format!("> {line}")).collect();
         format!("{who} writes:\n\n{}\n\n", quoted.join("\n"))
     });
     let link = format!("{}?token={}", invitations.accept_url(), token.expose());
     let until = invitation.expires_at.format("%Y-%m-%d %H:%M");
-    // A subject is one line.
-    let clean = |text: &str| {
-        text.chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect::<String>()
-    };
     Mail {
         to: invitation.email.clone(),
-        subject: format!("{} invites you to {}", clean(who), clean(name)),
+        subject: format!("{who} invites you to {name}"),
         text: format!(
             "{who} invites you to {name} as {}.\n\n{word}To accept, open this link before {until} UTC:\n\n{link}\n\n\
              If you do not know what this is about, you need do nothing.\n",

@@ -27,15 +27,15 @@ const PAUSE: i64 = 60;
 /// Who does what nobody does.
 const NOBODY: &str = "polity";
 
-/// The invitation, for its inviter while they are a member, and for administrators of its organization (EC-PRM). To others
-/// it is not there, or not theirs.
+/// The invitation, for administrators of its organization: its inviter too only while they are one (EC-PRM). To other members
+/// it is not theirs, to strangers it is not there.
 async fn managed(conn: &mut Conn, actor: Actor<'_>, id: &str, refused: &'static str) -> Result<Invitation, Error> {
     let found = store::find(conn, id).await?.ok_or(Error::NotFound)?;
     let Actor::Person(user_id) = actor else {
         return Ok(found);
     };
     match organization::role(conn, &found.organization_id, user_id).await? {
-        Some(role) if role.is_admin() || found.invited_by == user_id => Ok(found),
+        Some(role) if role.is_admin() => Ok(found),
         Some(_) => Err(Error::Forbidden(refused)),
         None => Err(Error::NotFound),
     }
@@ -92,6 +92,9 @@ pub(in crate::invitation) async fn resend(
     let Some(sealed) = found.token.as_ref().filter(|_| status == Status::Pending) else {
         return Err(Error::NotResendable(status));
     };
+    if organization::active(tx, &found.organization_id).await?.is_none() {
+        return Err(Error::Refused("The organization is suspended"));
+    }
     if matches!(actor, Actor::Person(_)) {
         let since = (now - found.last_sent_at).num_seconds();
         if since < PAUSE {
@@ -105,7 +108,10 @@ pub(in crate::invitation) async fn resend(
     let opened = opened.map_err(|error| Error::Internal(error.to_string()))?;
     let token = Secret::from(String::from_utf8_lossy(&opened).into_owned());
     found.expires_at = now + Duration::days(i64::from(invitations.settings.expiry_days));
-    store::mark_sent(tx, id, found.expires_at, now).await?;
+    if !store::mark_sent(tx, id, found.expires_at, now).await? {
+        let now_is = store::find(tx, id).await?.ok_or(Error::NotFound)?;
+        return Err(Error::NotResendable(now_is.status));
+    }
     post(tx, ctx, &mail(invitations, &found, &token)).await?;
     let event = InvitationResent {
         invitation_id: found.invitation_id,
@@ -169,6 +175,11 @@ pub(in crate::invitation) async fn forget_inviter(
     cancel_all(tx, invitations, None, Some(user_id), "inviter_deleted").await
 }
 
+/// Leaves nothing of a person who is erased: not what they accepted, nor their name, address and words in what they sent.
+pub(in crate::invitation) async fn forget_person(tx: &mut Tx, user_id: &str) -> Result<(), Error> {
+    Ok(store::forget_person(tx, user_id).await?)
+}
+
 async fn cancel_all(
     tx: &mut Tx,
     invitations: &Invitations,
@@ -188,7 +199,8 @@ async fn cancel_all(
     }
 }
 
-/// Somebody is a member now: a pending invitation for their address is closed as accepted.
+/// Somebody became a member: a pending invitation for their address is closed as accepted. Who has left since was invited
+/// anew, and news that come late say nothing about that.
 pub(in crate::invitation) async fn joined(
     tx: &mut Tx,
     invitations: &Invitations,
@@ -198,6 +210,9 @@ pub(in crate::invitation) async fn joined(
     let Some(account) = account::claims(tx, &AccountId(user_id.to_owned())).await? else {
         return Ok(());
     };
+    if organization::membership(tx, organization_id, user_id).await?.is_none() {
+        return Ok(());
+    }
     let Some(live) = store::find_live(tx, organization_id, &account.email).await? else {
         return Ok(());
     };

@@ -22,26 +22,46 @@ pub(crate) struct Context {
     pub permissions: Vec<String>,
 }
 
+/// The organization as a context of a person's, if they may act in it: an active member of an active organization, with an
+/// address that it takes.
+pub(crate) async fn acting(conn: &mut Conn, user_id: &str, organization_id: &str) -> Result<Context, Error> {
+    let found = store::find(conn, organization_id).await?.ok_or(Error::NotFound)?;
+    let member = store::find_member(conn, organization_id, user_id).await?;
+    let member = match member.map(|member| (member.status, member)) {
+        Some((MemberStatus::Active, member)) => member,
+        Some((MemberStatus::Suspended, _)) => return Err(Error::forbidden("User membership is not active")),
+        _ => return Err(Error::NotFound),
+    };
+    if found.status != Status::Active {
+        return Err(Error::forbidden("The organization is suspended"));
+    }
+    let account = account::claims(conn, &AccountId(user_id.to_owned())).await?;
+    if !account.is_some_and(|account| found.security.0.admits(&account.email)) {
+        return Err(Error::forbidden(
+            "The organization takes members with addresses of its domains only",
+        ));
+    }
+    Ok(Context {
+        organization_id: found.organization_id,
+        organization_name: found.name,
+        role: member.role,
+        permissions: member.permissions.0,
+    })
+}
+
 /// The context a person chose, as long as it holds.
 pub(crate) async fn context(conn: &mut Conn, user_id: &str) -> Result<Option<Context>, Error> {
     let Some(organization_id) = store::context(conn, user_id).await? else {
         return Ok(None);
     };
-    let found = store::find(conn, &organization_id).await?;
-    let Some(found) = found.filter(|found| found.status == Status::Active) else {
-        return Ok(None);
-    };
-    let member = store::find_member(conn, &organization_id, user_id).await?;
-    let member = member.filter(|member| member.status == MemberStatus::Active);
-    Ok(member.map(|member| Context {
-        organization_id,
-        organization_name: found.name,
-        role: member.role,
-        permissions: member.permissions.0,
-    }))
+    match acting(conn, user_id, &organization_id).await {
+        Ok(context) => Ok(Some(context)),
+        Err(Error::NotFound | Error::Forbidden(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-/// Chooses the context of a person: an organization they are an active member of, or themselves.
+/// Chooses the context of a person: an organization they may act in, or themselves.
 pub(in crate::organization) async fn switch(
     tx: &mut Tx,
     organizations: &Organizations,
@@ -54,21 +74,9 @@ pub(in crate::organization) async fn switch(
         store::reset_context(tx, user_id, None).await?;
         return Ok(None);
     };
-    let found = store::find(tx, organization_id).await?.ok_or(Error::NotFound)?;
-    match store::standing(tx, organization_id, user_id).await? {
-        Some((_, MemberStatus::Active)) => {}
-        Some((_, MemberStatus::Suspended)) => return Err(Error::forbidden("User membership is not active")),
-        _ => return Err(Error::NotFound),
-    }
-    if found.status != Status::Active {
-        return Err(Error::forbidden("The organization is suspended"));
-    }
-    let account = account::claims(tx, &AccountId(user_id.to_owned())).await?;
-    if !account.is_some_and(|account| found.security.0.admits(&account.email)) {
-        return Err(Error::forbidden(
-            "The organization takes members with addresses of its domains only",
-        ));
-    }
+    // Whoever removes them at the same time resets what they chose.
+    tx.lock("organization", organization_id).await?;
+    let context = acting(tx, user_id, organization_id).await?;
     store::set_context(tx, user_id, organization_id, ctx.clock.now()).await?;
-    context(tx, user_id).await
+    Ok(Some(context))
 }

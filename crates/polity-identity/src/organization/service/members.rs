@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Actor, Error, administered, audit, changed, seen};
 use crate::{
-    account::{self, AccountId},
+    account::{self, Account, AccountId},
     changes,
     organization::{
         Organizations,
@@ -29,6 +29,19 @@ pub(in crate::organization) struct NewMember {
 
 fn role_named(name: &str) -> Result<Role, Error> {
     name.parse().map_err(|_| Error::InvalidRole(name.to_owned()))
+}
+
+/// What a permission of the platform begins with.
+const OF_THE_PLATFORM: &str = "auth.";
+
+/// Nobody gives what is the platform's to give: `user-info` names permissions of the token and of the organization together,
+/// and `auth.admin` is an administrator of the platform to whoever reads them.
+fn check_permissions(permissions: &[String]) -> Result<(), Error> {
+    let is_of_the_platform = |one: &String| one.trim().to_lowercase().starts_with(OF_THE_PLATFORM);
+    if permissions.iter().any(is_of_the_platform) {
+        return Err(Error::Invalid("permissions", "those of the platform begin with auth."));
+    }
+    Ok(())
 }
 
 fn may_assign(assigner: Role, role: Role) -> Result<(), Error> {
@@ -53,6 +66,7 @@ pub(in crate::organization) async fn add(
     if role == Role::Owner {
         return Err(Error::OwnerAdded);
     }
+    check_permissions(&new.permissions)?;
     let (organization, assigner) = administered(tx, actor, organization_id).await?;
     may_assign(assigner, role)?;
     let member = Membership {
@@ -118,17 +132,16 @@ async fn insert(
         return Ok(before.clone());
     }
     admit(tx, organization, &member.user_id).await?;
-    let takes_place = before
+    if before
         .as_ref()
-        .is_none_or(|before| before.status != MemberStatus::Pending);
-    let most = organizations.settings.members.of(organization.plan, organization.kind);
-    if let Some(most) = most.filter(|_| takes_place)
-        && store::count_places(tx, &member.organization_id).await? >= i64::from(most)
+        .is_none_or(|before| before.status != MemberStatus::Pending)
     {
-        return Err(Error::Limit(format!(
-            "The organization may have at most {most} members"
-        )));
+        find_place(tx, organizations, organization).await?;
     }
+    let member = Membership {
+        is_founder: before.is_some_and(|before| before.is_founder),
+        ..member
+    };
     let now = ctx.clock.now();
     store::put_member(tx, &member, now).await?;
     store::count_members(tx, &member.organization_id).await?;
@@ -166,12 +179,31 @@ async fn insert(
     Ok(member)
 }
 
+/// Sees to it that there is room for one more (BR-MEM-003).
+async fn find_place(tx: &mut Tx, organizations: &Organizations, organization: &Organization) -> Result<(), Error> {
+    let most = organizations.settings.members.of(organization.plan, organization.kind);
+    if let Some(most) = most
+        && store::count_places(tx, &organization.organization_id).await? >= i64::from(most)
+    {
+        return Err(Error::Limit(format!(
+            "The organization may have at most {most} members"
+        )));
+    }
+    Ok(())
+}
+
+/// The active account of somebody who is to be a member. Whoever deletes it at the same time waits, or is waited for: the
+/// event that ends memberships finds the new one, or there is none.
+pub(super) async fn account_of(tx: &mut Tx, user_id: &str) -> Result<Account, Error> {
+    tx.lock("account", user_id).await?;
+    let found = account::claims(tx, &AccountId(user_id.to_owned())).await?;
+    let found = found.filter(|account| account.is_active);
+    found.ok_or(Error::Refused("There is no active account with this user_id"))
+}
+
 /// Whether somebody may be a member at all: they have an account, and an address that the organization takes.
 async fn admit(tx: &mut Tx, organization: &Organization, user_id: &str) -> Result<(), Error> {
-    let found = account::claims(tx, &AccountId(user_id.to_owned())).await?;
-    let Some(account) = found.filter(|account| account.is_active) else {
-        return Err(Error::Refused("There is no active account with this user_id"));
-    };
+    let account = account_of(tx, user_id).await?;
     if !organization.security.0.admits(&account.email) {
         return Err(Error::Refused(
             "The organization takes members with addresses of its domains only",
@@ -202,11 +234,16 @@ pub(in crate::organization) async fn change(
     if change.status == Some(MemberStatus::Pending) {
         return Err(Error::Refused("A membership is pending only while an invitation is"));
     }
-    let (_, assigner) = administered(tx, actor, organization_id).await?;
+    check_permissions(change.permissions.as_deref().unwrap_or_default())?;
+    let (organization, assigner) = administered(tx, actor, organization_id).await?;
     let before = store::find_member(tx, organization_id, user_id).await?;
     let before = before.filter(|before| before.status != MemberStatus::Inactive);
     let before = before.ok_or(Error::MemberNotFound)?;
     may_assign(assigner, before.role)?;
+    // Who is suspended has no place; else one could suspend, add, and reinstate without end.
+    if before.status == MemberStatus::Suspended && change.status == Some(MemberStatus::Active) {
+        find_place(tx, organizations, &organization).await?;
+    }
     if let Some(role) = role {
         may_assign(assigner, role)?;
     }
@@ -216,7 +253,9 @@ pub(in crate::organization) async fn change(
     after.permissions = change.permissions.map_or(after.permissions, Json);
     after.department = change.department.or(after.department);
     after.title = change.title.or(after.title);
-    write(tx, organizations, actor, &before, &after).await?;
+    if after != before {
+        write(tx, organizations, actor, &before, &after).await?;
+    }
     Ok(after)
 }
 
@@ -243,7 +282,7 @@ pub(crate) async fn assign_role(
 }
 
 /// Writes a changed membership, says so, and sees to it that there is an owner left.
-async fn write(
+pub(super) async fn write(
     tx: &mut Tx,
     organizations: &Organizations,
     actor: &Actor,

@@ -2,14 +2,11 @@
 
 use polity_kernel::db::Tx;
 
-use super::{Actor, Error, audit, members, records};
-use crate::{
-    changes,
-    organization::{
-        Organizations,
-        model::{Membership, Role, Status},
-        store,
-    },
+use super::{Actor, Error, members, records};
+use crate::organization::{
+    Organizations,
+    model::{MemberStatus, Membership, Role, Status},
+    store,
 };
 
 /// How many memberships of a person are ended in one transaction; an event that was not finished is heard again.
@@ -32,7 +29,11 @@ pub(in crate::organization) async fn forget_person(
         }
         for member in &some {
             tx.lock("organization", &member.organization_id).await?;
-            leave(tx, organizations, member).await?;
+            // Read again under the lock: they may have become the owner, or have left.
+            let now_is = store::find_member(tx, &member.organization_id, user_id).await?;
+            if let Some(member) = now_is.filter(|now_is| now_is.status != MemberStatus::Inactive) {
+                leave(tx, organizations, &member).await?;
+            }
         }
     }
 }
@@ -46,11 +47,8 @@ async fn leave(tx: &mut Tx, organizations: &Organizations, member: &Membership) 
                     role: Role::Owner,
                     ..admin.clone()
                 };
-                let ctx = &organizations.ctx;
-                store::put_member(tx, &owner, ctx.clock.now()).await?;
-                changes::of_person(tx, ctx, &owner.user_id).await?;
-                let data = serde_json::json!({ "role": "owner" });
-                audit::note(tx, ctx, (id, NOBODY), "member.promoted", Some(&admin.user_id), data).await?;
+                let nobody = Actor::Above(NOBODY.to_owned());
+                members::write(tx, organizations, &nobody, &admin, &owner).await?;
             }
             None => suspend(tx, organizations, id).await?,
         }

@@ -10,7 +10,7 @@ use polity_ports::{
 };
 use serde_json::{Map, json};
 
-use super::{Actor, Error, administered, audit, changed, seen};
+use super::{Actor, Error, administered, audit, changed, members, seen};
 use crate::{
     changes,
     organization::{
@@ -62,6 +62,7 @@ pub(in crate::organization) async fn create(
         ));
     }
     tx.lock("organization.owner", owner).await?;
+    members::account_of(tx, owner).await?;
     let most = organizations.settings.most_owned;
     if store::count_owned(tx, owner).await? >= i64::from(most) {
         return Err(Error::Limit(format!("A person may own at most {most} organizations")));
@@ -200,6 +201,11 @@ pub(in crate::organization) async fn update(
     }
     if change.status == Some(Status::Deleted) {
         return Err(Error::Refused("An organization is deleted by its owner"));
+    }
+    // One that lost its last owner has to be somebody's first.
+    let reinstated = change.status == Some(Status::Active) && before.status != Status::Active;
+    if reinstated && store::count_owners(tx, organization_id).await? == 0 {
+        return Err(Error::Refused("The organization has no owner; make a member one first"));
     }
     if let Some(settings) = &change.settings {
         check_settings(settings)?;
