@@ -49,7 +49,6 @@ pub const SERVICE: Service = Service {
     aliases: &[
         ("/api/v1/access/check", "/api/v1/authorization/check-access"),
         ("/api/v1/permissions", "/api/v1/authorization"),
-        ("/api/v1/users", "/api/v1/authorization/users"),
         ("/api/v1/stats", "/api/v1/authorization/stats"),
     ],
     capabilities: &[

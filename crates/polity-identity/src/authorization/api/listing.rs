@@ -522,16 +522,16 @@ pub(super) fn add(routes: Routes<Authorization>) -> Routes<Authorization> {
     routes
         .get("/api/v1/authorization/user-permissions/{user_id}", user_permissions())
         .get(
-            "/api/v1/authorization/users/{user_id}/permissions",
+            "/api/v1/users/{user_id}/permissions",
             user_permissions().named("authorization.user_permissions_alias"),
         )
         .get(
-            "/api/v1/authorization/users/{user_id}/permissions/summary",
+            "/api/v1/users/{user_id}/permissions/summary",
             user_permissions().named("authorization.user_permissions_summary_alias"),
         )
         .get("/api/v1/authorization/user-resources/{user_id}", user_resources())
         .get(
-            "/api/v1/authorization/users/{user_id}/accessible-resources",
+            "/api/v1/users/{user_id}/accessible-resources",
             user_resources().named("authorization.user_resources_alias"),
         )
         .get("/api/v1/authorization/visible-resources/{user_id}", visible_resources())
