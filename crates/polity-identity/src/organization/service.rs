@@ -6,6 +6,7 @@ mod listing;
 mod members;
 mod owners;
 mod records;
+pub(super) mod sharing;
 
 use polity_kernel::{
     caller::{Caller, Kind as CallerKind},
