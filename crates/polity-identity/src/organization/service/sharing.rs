@@ -142,7 +142,9 @@ pub(in crate::organization) async fn create(
     check_end(sharing.expires_at, now)?;
     make_room(tx, organizations, actor, &sharing).await?;
     store::insert(tx, &sharing, quota.period).await?;
-    if matches!(actor, Actor::Person(_)) {
+    // A service is no member, nor need an administrator of the platform be.
+    let creator = List::of([actor.id()]);
+    if store::access::strangers(tx, organization_id, &creator, 1).await?.is_empty() {
         let owner = [Granted {
             user_id: actor.id(),
             level: Permission::Owner,

@@ -1,7 +1,7 @@
 //! What is used of something shared: asked, counted and limited in one statement (BR-FSH-006).
 
 use chrono::{DateTime, Utc};
-use polity_kernel::db::{Conn, Tx};
+use polity_kernel::db::{Conn, List, Tx};
 
 use super::{
     Access, Actor, Error, Object, Organizations, Permission, Quota, Role, Sharing, access::check_holds, changed, found,
@@ -10,10 +10,9 @@ use super::{
 use crate::organization::{
     error::Exceeded,
     model::{
-        MemberStatus,
+        Status,
         sharing::{Period, UNLIMITED},
     },
-    store as organizations_store,
     store::sharing::usage::Count,
 };
 
@@ -49,7 +48,7 @@ pub(in crate::organization) async fn use_shared(
     wanted: Use,
 ) -> Result<Used, Error> {
     let (found_in, _) = changed(tx, actor, organization_id).await?;
-    if found_in.status != crate::organization::model::Status::Active {
+    if found_in.status != Status::Active {
         return Err(Error::forbidden("The organization is suspended; nothing can be used in it"));
     }
     let sharing = found(tx, organization_id, sharing_id).await?;
@@ -76,20 +75,18 @@ pub(in crate::organization) async fn use_shared(
     })
 }
 
-/// Who uses it: a person themselves, or the active member a service names.
+/// Who uses it: whoever asks, or the member a service names. An active member in any case.
 async fn user(tx: &mut Tx, actor: &Actor, organization_id: &str, named: Option<String>) -> Result<String, Error> {
-    match (actor, named) {
-        (Actor::Person(user_id), None) => Ok(user_id.clone()),
-        (Actor::Person(user_id), Some(named)) if *user_id == named => Ok(named),
-        (Actor::Person(_), Some(_)) => Err(Error::forbidden("Only services can count uses of others")),
-        (Actor::Above(_), None) => Err(Error::Refused("Name the member who uses it in user_id")),
-        (Actor::Above(_), Some(named)) => {
-            match organizations_store::standing(tx, organization_id, &named).await? {
-                Some((_, MemberStatus::Active)) => Ok(named),
-                _ => Err(Error::NotMembers(format!("Not an active member of the organization: {named}"))),
-            }
-        }
+    let user_id = named.unwrap_or_else(|| actor.id().to_owned());
+    if matches!(actor, Actor::Person(_)) && user_id != actor.id() {
+        return Err(Error::forbidden("Only services can count uses of others"));
     }
+    let person = List::of([&user_id]);
+    if store::access::strangers(tx, organization_id, &person, 1).await?.is_empty() {
+        return Ok(user_id);
+    }
+    let text = format!("Not an active member of the organization: {user_id}");
+    Err(Error::NotMembers(text))
 }
 
 /// Adds a use to what the member and all together have used by day, week, month and ever; all of it or nothing. Returns what
