@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polity_kernel::event::NewEvent;
+use polity_kernel::{event::NewEvent, job::NewJob};
 use polity_testing::{Answer, App, Person};
 use serde_json::{Value, json};
 
@@ -49,6 +49,15 @@ pub(super) async fn put(app: &App, by: &Person, organization: &str, path: &str, 
 async fn delete(app: &App, by: &Person, organization: &str, path: &str) -> Answer {
     let path = format!("{BASE}/{organization}/sharing/{path}");
     app.delete(&path).bearer(&by.access_token).send().await
+}
+
+/// Has a job done now that is done by the clock.
+pub(super) async fn run(app: &App, job: &'static str) {
+    let mut tx = app.ctx.db.begin().await.unwrap();
+    let job = NewJob::new(job, Value::Null);
+    app.ctx.jobs.enqueue(&mut tx, job).await.unwrap();
+    tx.commit().await.unwrap();
+    app.settle().await;
 }
 
 async fn events(app: &App, name: &str) -> Vec<Value> {
@@ -383,7 +392,7 @@ async fn br_fsh_007_expired_is_closed_at_once_and_marked_by_a_job() {
         let sharing = share(&app, &ada, &id, body).await.expect(200).text_at("/sharing_id").to_owned();
         let path = format!("sharing/{sharing}");
         look(&app, &bob, &id, &path).await.expect(200);
-        app.settle().await;
+        run(&app, "organization.expire_sharings").await;
         assert_eq!(events(&app, "organization.sharing_expired").await.len(), 0);
         app.advance(Duration::from_mins(10));
         let ended = look(&app, &bob, &id, &path).await.expect(403);
@@ -393,9 +402,11 @@ async fn br_fsh_007_expired_is_closed_at_once_and_marked_by_a_job() {
         assert_eq!(items(&look(&app, &ada, &id, "sharing?status=expired").await), 1);
         let used = app.post(&format!("{BASE}/{id}/{path}/use")).bearer(&ada.access_token);
         used.json(&json!({})).send().await.expect(403);
+        run(&app, "organization.expire_sharings").await;
         let expired = events(&app, "organization.sharing_expired").await;
         assert_eq!((expired.len(), &expired[0]["sharing_id"]), (1, &json!(sharing)));
         app.advance(Duration::from_mins(5));
+        run(&app, "organization.expire_sharings").await;
         assert_eq!(events(&app, "organization.sharing_expired").await.len(), 1);
         let later = (app.ctx.clock.now() + Duration::from_hours(1)).to_rfc3339();
         for body in [json!({ "status": "active" }), json!({ "expires_at": later })] {
