@@ -84,7 +84,11 @@ async fn br_fsh_001_to_004_an_administrator_shares_with_members() {
         let made = share(&app, &ada, &id, body.clone()).await.expect(200);
         assert!(made.text_at("/sharing_id").starts_with("shr_"));
         assert_eq!(
-            (made.text_at("/status"), made.text_at("/created_by"), &made.body["total_members_shared"]),
+            (
+                made.text_at("/status"),
+                made.text_at("/created_by"),
+                &made.body["total_members_shared"]
+            ),
             ("active", ada.user_id.as_str(), &json!(2))
         );
         assert_eq!(made.body["metadata"]["ü"], "☀");
@@ -95,7 +99,12 @@ async fn br_fsh_001_to_004_an_administrator_shares_with_members() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|one| (one["user_id"].as_str().unwrap(), one["permission_level"].as_str().unwrap()))
+            .map(|one| {
+                (
+                    one["user_id"].as_str().unwrap(),
+                    one["permission_level"].as_str().unwrap(),
+                )
+            })
             .collect();
         levels.sort_by_key(|(_, level)| *level);
         assert_eq!(
@@ -139,19 +148,39 @@ async fn what_cannot_be_shared_is_refused() {
             (json!({ "resource_type": "house" }), 422, "resource_type"),
             (json!({ "resource_id": "" }), 422, "resource_id"),
             (json!({ "default_permission": "everything" }), 422, "default_permission"),
-            (json!({ "resource_type": "wallet", "default_permission": "album_viewer" }), 422, "default_permission"),
+            (
+                json!({ "resource_type": "wallet", "default_permission": "album_viewer" }),
+                422,
+                "default_permission",
+            ),
             (
                 json!({ "resource_type": "wallet", "custom_permissions": { bob.user_id.clone(): "album_editor" } }),
                 422,
                 "custom_permissions",
             ),
             (json!({ "shared_with_members": many }), 422, "shared_with_members"),
-            (json!({ "shared_with_members": ["usr_none", bob.user_id] }), 400, "usr_none"),
-            (json!({ "custom_permissions": { "usr_none": "read_only" } }), 400, "usr_none"),
+            (
+                json!({ "shared_with_members": ["usr_none", bob.user_id] }),
+                400,
+                "usr_none",
+            ),
+            (
+                json!({ "custom_permissions": { "usr_none": "read_only" } }),
+                400,
+                "usr_none",
+            ),
             (json!({ "expires_at": "2001-01-01T00:00:00Z" }), 422, "expires_at"),
-            (json!({ "quota_settings": { "quota_type": "hourly" } }), 422, "quota_type"),
+            (
+                json!({ "quota_settings": { "quota_type": "hourly" } }),
+                422,
+                "quota_type",
+            ),
             (json!({ "quota_settings": { "total_quota": 1.5 } }), 422, "total_quota"),
-            (json!({ "quota_settings": { "x": "y".repeat(17_000) } }), 422, "quota_settings"),
+            (
+                json!({ "quota_settings": { "x": "y".repeat(17_000) } }),
+                422,
+                "quota_settings",
+            ),
             (json!({ "metadata": { "x": "y".repeat(70_000) } }), 422, "metadata"),
         ] {
             let answer = share(&app, &ada, &id, body).await.expect(status);
@@ -159,7 +188,13 @@ async fn what_cannot_be_shared_is_refused() {
         }
         // Nothing is left of what was refused.
         assert_eq!(items(&look(&app, &ada, &id, "sharing").await.expect(200)), 0);
-        for query in ["resource_type=house", "status=gone", "limit=0", "limit=101", "offset=-1"] {
+        for query in [
+            "resource_type=house",
+            "status=gone",
+            "limit=0",
+            "limit=101",
+            "offset=-1",
+        ] {
             look(&app, &ada, &id, &format!("sharing?{query}")).await.expect(422);
         }
         let two = tokio::join!(share(&app, &ada, &id, json!({})), share(&app, &ada, &id, json!({})));
@@ -183,7 +218,9 @@ async fn every_operation_looks_into_the_organization_in_the_path() {
         let (id, [ada, bob]) = family::<2>(&app).await;
         let eve = app.register("eve@example.com").await;
         let other = organization(&app, &eve, "Other").await;
-        let made = share(&app, &ada, &id, json!({ "shared_with_members": [bob.user_id] })).await.expect(200);
+        let made = share(&app, &ada, &id, json!({ "shared_with_members": [bob.user_id] }))
+            .await
+            .expect(200);
         let sharing = made.text_at("/sharing_id");
         let span = "period_start=2025-01-01T00:00:00Z&period_end=2030-01-01T00:00:00Z";
         let requests = |organization: &str, sharing: &str| {
@@ -228,7 +265,9 @@ async fn every_operation_looks_into_the_organization_in_the_path() {
             let status = request.bearer(&ada.access_token).send().await.status;
             assert!([200, 403].contains(&status), "{status}");
         }
-        share(&app, &ada, &id, json!({ "resource_id": "alb_2" })).await.expect(403);
+        share(&app, &ada, &id, json!({ "resource_id": "alb_2" }))
+            .await
+            .expect(403);
         let there = look(&app, &ada, &id, &format!("sharing/{sharing}")).await.expect(200);
         assert_eq!(there.body["sharing"], made.body);
         let used = app.post(&format!("{BASE}/{id}/sharing/{sharing}/use")).service();
@@ -267,20 +306,31 @@ async fn br_fsh_003_who_comes_later_gets_what_includes_them() {
         remove(&app, &ada, &id, &bob).await.expect(200);
         assert_eq!(shared(&ada, &bob).await.expect(200).body["total"], 0);
         let path = format!("sharing/{}", made.text_at("/sharing_id"));
-        assert_eq!(look(&app, &ada, &id, &path).await.body["sharing"]["total_members_shared"], 0);
+        assert_eq!(
+            look(&app, &ada, &id, &path).await.body["sharing"]["total_members_shared"],
+            0
+        );
         add(&app, &ada, &id, &bob, "member").await.expect(200);
         let again = shared(&bob, &bob).await.expect(200);
         assert_eq!(
-            (&again.body["total"], again.text_at("/shared_resources/0/permission_level")),
+            (
+                &again.body["total"],
+                again.text_at("/shared_resources/0/permission_level")
+            ),
             (&json!(1), "read_write")
         );
         // So does one whose membership is made inactive.
-        change(&app, &ada, &id, &bob, json!({ "status": "inactive" })).await.expect(200);
+        change(&app, &ada, &id, &bob, json!({ "status": "inactive" }))
+            .await
+            .expect(200);
         assert_eq!(shared(&ada, &bob).await.expect(200).body["total"], 0);
         // Once more with everybody.
         let path = made.text_at("/sharing_id");
         let body = json!({ "share_with_all_members": true });
-        assert_eq!(put(&app, &ada, &id, path, body).await.expect(200).body["total_members_shared"], 1);
+        assert_eq!(
+            put(&app, &ada, &id, path, body).await.expect(200).body["total_members_shared"],
+            1
+        );
     })
     .await;
 }
@@ -289,15 +339,21 @@ async fn br_fsh_003_who_comes_later_gets_what_includes_them() {
 async fn br_fsh_009_access_is_given_and_taken_but_the_creators() {
     App::each(async |app| {
         let (id, [ada, bob, cid]) = family::<3>(&app).await;
-        change(&app, &ada, &id, &bob, json!({ "role": "admin" })).await.expect(200);
+        change(&app, &ada, &id, &bob, json!({ "role": "admin" }))
+            .await
+            .expect(200);
         let made = share(&app, &bob, &id, json!({})).await.expect(200);
         let sharing = made.text_at("/sharing_id").to_owned();
-        change(&app, &ada, &id, &bob, json!({ "role": "viewer" })).await.expect(200);
+        change(&app, &ada, &id, &bob, json!({ "role": "viewer" }))
+            .await
+            .expect(200);
         let members = format!("{sharing}/members");
         let level = |who: &Person, level: &str| json!({ "user_id": who.user_id, "permission_level": level });
         put(&app, &cid, &id, &members, level(&cid, "owner")).await.expect(403);
         // The creator still runs it.
-        let given = put(&app, &bob, &id, &members, level(&cid, "read_only")).await.expect(200);
+        let given = put(&app, &bob, &id, &members, level(&cid, "read_only"))
+            .await
+            .expect(200);
         assert_eq!(
             (given.text_at("/permission_level"), &given.body["is_active"]),
             ("read_only", &json!(true))
@@ -310,32 +366,56 @@ async fn br_fsh_009_access_is_given_and_taken_but_the_creators() {
             (&given.body["quota_allocated"], &given.body["restrictions"]),
             (&json!(3), &json!({ "allow_add": false }))
         );
-        put(&app, &ada, &id, &members, json!({ "user_id": "usr_none", "permission_level": "owner" }))
-            .await
-            .expect(400);
+        put(
+            &app,
+            &ada,
+            &id,
+            &members,
+            json!({ "user_id": "usr_none", "permission_level": "owner" }),
+        )
+        .await
+        .expect(400);
         put(&app, &ada, &id, &members, level(&cid, "boss")).await.expect(422);
-        put(&app, &ada, &id, &members, level(&bob, "view_only")).await.expect(403);
-        delete(&app, &ada, &id, &format!("{members}/{}", bob.user_id)).await.expect(403);
-        delete(&app, &cid, &id, &format!("{members}/{}", bob.user_id)).await.expect(403);
+        put(&app, &ada, &id, &members, level(&bob, "view_only"))
+            .await
+            .expect(403);
+        delete(&app, &ada, &id, &format!("{members}/{}", bob.user_id))
+            .await
+            .expect(403);
+        delete(&app, &cid, &id, &format!("{members}/{}", bob.user_id))
+            .await
+            .expect(403);
         // One may drop one's own.
         let path = format!("{members}/{}", cid.user_id);
         let gone = delete(&app, &cid, &id, &path).await.expect(200);
         assert_eq!(gone.text_at("/message"), "Member access revoked successfully");
         look(&app, &cid, &id, &format!("sharing/{sharing}")).await.expect(403);
-        assert_eq!(delete(&app, &ada, &id, &path).await.expect(404).code(), "MEMBER_NOT_FOUND");
-        put(&app, &cid, &id, &sharing, json!({ "status": "paused" })).await.expect(403);
+        assert_eq!(
+            delete(&app, &ada, &id, &path).await.expect(404).code(),
+            "MEMBER_NOT_FOUND"
+        );
+        put(&app, &cid, &id, &sharing, json!({ "status": "paused" }))
+            .await
+            .expect(403);
         delete(&app, &cid, &id, &sharing).await.expect(403);
         assert_eq!(events(&app, "organization.sharing_updated").await.len(), 3);
         // Gone and back, the creator has all of it again.
         remove(&app, &ada, &id, &bob).await.expect(200);
-        put(&app, &bob, &id, &sharing, json!({ "status": "paused" })).await.expect(404);
+        put(&app, &bob, &id, &sharing, json!({ "status": "paused" }))
+            .await
+            .expect(404);
         add(&app, &ada, &id, &bob, "guest").await.expect(200);
         let shared = look(&app, &bob, &id, &format!("members/{}/shared-resources", bob.user_id)).await;
-        assert_eq!(shared.expect(200).text_at("/shared_resources/0/permission_level"), "owner");
+        assert_eq!(
+            shared.expect(200).text_at("/shared_resources/0/permission_level"),
+            "owner"
+        );
         let gone = delete(&app, &bob, &id, &sharing).await.expect(200);
         assert_eq!(gone.text_at("/message"), "Sharing deleted successfully");
         delete(&app, &bob, &id, &sharing).await.expect(404);
-        put(&app, &bob, &id, &sharing, json!({ "status": "active" })).await.expect(404);
+        put(&app, &bob, &id, &sharing, json!({ "status": "active" }))
+            .await
+            .expect(404);
         look(&app, &ada, &id, &format!("sharing/{sharing}")).await.expect(404);
         share(&app, &ada, &id, json!({})).await.expect(200);
         assert_eq!(events(&app, "organization.sharing_deleted").await.len(), 1);
@@ -348,7 +428,11 @@ async fn ec_010_what_does_not_hold_is_closed_to_all_but_who_runs_it() {
     App::each(async |app| {
         let (id, [ada, bob]) = family::<2>(&app).await;
         let body = json!({ "shared_with_members": [bob.user_id] });
-        let sharing = share(&app, &ada, &id, body).await.expect(200).text_at("/sharing_id").to_owned();
+        let sharing = share(&app, &ada, &id, body)
+            .await
+            .expect(200)
+            .text_at("/sharing_id")
+            .to_owned();
         let path = format!("sharing/{sharing}");
         let to = async |status: &str| put(&app, &ada, &id, &sharing, json!({ "status": status })).await;
         look(&app, &bob, &id, &path).await.expect(200);
@@ -389,7 +473,11 @@ async fn br_fsh_007_expired_is_closed_at_once_and_marked_by_a_job() {
         let (id, [ada, bob]) = family::<2>(&app).await;
         let end = (app.ctx.clock.now() + Duration::from_mins(10)).to_rfc3339();
         let body = json!({ "shared_with_members": [bob.user_id], "expires_at": end });
-        let sharing = share(&app, &ada, &id, body).await.expect(200).text_at("/sharing_id").to_owned();
+        let sharing = share(&app, &ada, &id, body)
+            .await
+            .expect(200)
+            .text_at("/sharing_id")
+            .to_owned();
         let path = format!("sharing/{sharing}");
         look(&app, &bob, &id, &path).await.expect(200);
         run(&app, "organization.expire_sharings").await;
@@ -424,7 +512,12 @@ async fn br_fsh_007_expired_is_closed_at_once_and_marked_by_a_job() {
 async fn ec_012_what_is_gone_takes_its_sharings_with_it() {
     App::each(async |app| {
         let (id, [ada, bob]) = family::<2>(&app).await;
-        for (kind, thing) in [("album", "one"), ("device", "one"), ("storage", "one"), ("album", "two")] {
+        for (kind, thing) in [
+            ("album", "one"),
+            ("device", "one"),
+            ("storage", "one"),
+            ("album", "two"),
+        ] {
             let body = json!({ "resource_type": kind, "resource_id": thing, "shared_with_members": [bob.user_id] });
             share(&app, &ada, &id, body).await.expect(200);
         }

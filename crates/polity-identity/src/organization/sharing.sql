@@ -24,7 +24,7 @@ create table sharing (
     deleted_at timestamptz null
 );
 create unique index sharing_once on sharing (organization_id, resource_type, resource_id) where status <> 'revoked';
-create index sharing_list on sharing (organization_id, created_at desc, sharing_id);
+create index sharing_list on sharing (organization_id, created_at desc, sharing_id) where deleted_at is null;
 create index sharing_resource on sharing (resource_id, resource_type) where status <> 'revoked';
 create index sharing_expiry on sharing (expires_at) where status in ('active', 'paused');
 

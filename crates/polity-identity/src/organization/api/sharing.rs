@@ -339,7 +339,10 @@ async fn get(
     Query(query): Query<AccessQuery>,
 ) -> Result<Json<SharingDetails>> {
     let now = organizations.ctx.clock.now();
-    let (place, page) = ((organization_id.as_str(), sharing_id.as_str()), (query.limit, query.offset));
+    let (place, page) = (
+        (organization_id.as_str(), sharing_id.as_str()),
+        (query.limit, query.offset),
+    );
     let mut read = organizations.ctx.db.read().await?;
     let found = sharing::get(&mut read, &actor(&caller)?, place, page, now).await?;
     let access = found.access.into_iter();
@@ -397,10 +400,7 @@ async fn delete(
 
 pub(super) fn add(routes: Routes<Organizations>) -> Routes<Organizations> {
     let routes = routes
-        .post(
-            "/api/v1/organization/organizations/{organization_id}/sharing",
-            create(),
-        )
+        .post("/api/v1/organization/organizations/{organization_id}/sharing", create())
         .get("/api/v1/organization/organizations/{organization_id}/sharing", list())
         .get(
             "/api/v1/organization/organizations/{organization_id}/sharing/{sharing_id}",

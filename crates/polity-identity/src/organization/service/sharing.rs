@@ -1,23 +1,20 @@
 //! What is shared: made, looked at, changed, taken back (BR-FSH).
 
 mod access;
+mod change;
 mod ends;
+mod says;
 mod usage;
 
 use chrono::{DateTime, Datelike, Utc};
-use polity_kernel::{
-    db::{Conn, Json, List, Tx},
-    http::Given,
-};
-use polity_ports::{
-    Said,
-    organization::{ResourceShared, SharingCreated, SharingDeleted, SharingUpdated},
-};
-use serde_json::json;
+use polity_kernel::db::{Conn, Json, List, Tx};
 
 pub(in crate::organization) use access::{NewAccess, drop_member, grant, include_member, revoke, shared_with};
+pub(in crate::organization) use change::{SharingChange, delete, update};
 pub(in crate::organization) use ends::{clean_up, expire, forget_resource, revoke_all};
 pub(in crate::organization) use usage::{Figures, Report, Use, Used, figures, report, use_shared};
+
+use says::{say_created, say_deleted, say_updated};
 
 use super::{Actor, Error, Role, administered, audit, changed, listing::Page, seen};
 use crate::organization::{
@@ -44,6 +41,30 @@ pub(in crate::organization) struct NewSharing {
     pub restrictions: Object,
     pub metadata: Object,
     pub people: People,
+}
+
+impl NewSharing {
+    fn sharing(self, sharing_id: String, organization_id: &str, by: &str, now: DateTime<Utc>) -> (Sharing, People) {
+        let sharing = Sharing {
+            sharing_id,
+            organization_id: organization_id.to_owned(),
+            resource_type: self.resource_type,
+            resource_id: self.resource_id,
+            resource_name: self.resource_name,
+            created_by: by.to_owned(),
+            share_with_all_members: self.share_with_all_members,
+            default_permission: self.default_permission,
+            status: SharingStatus::Active,
+            quota_settings: Json(self.quota_settings),
+            restrictions: Json(self.restrictions),
+            metadata: Json(self.metadata),
+            expires_at: self.expires_at,
+            created_at: now,
+            updated_at: now,
+            total_members_shared: 0,
+        };
+        (sharing, self.people)
+    }
 }
 
 /// With whom it is shared: with the default permission, or with one of their own.
@@ -79,7 +100,11 @@ async fn managed(tx: &mut Tx, actor: &Actor, organization_id: &str, sharing_id: 
 
 fn check_size(path: &'static str, object: &Object, most: usize) -> Result<(), Error> {
     if serde_json::to_vec(object).map_or(usize::MAX, |text| text.len()) > most {
-        let text = if most == METADATA { "may have at most 64 KB" } else { "may have at most 16 KB" };
+        let text = if most == METADATA {
+            "may have at most 64 KB"
+        } else {
+            "may have at most 16 KB"
+        };
         return Err(Error::Invalid(path, text));
     }
     Ok(())
@@ -95,7 +120,10 @@ fn check(sharing: &Sharing, people: &People) -> Result<Quota, Error> {
         return Err(Error::Invalid("default_permission", "is for albums only"));
     }
     if people.custom.iter().any(|(_, level)| !level.suits(resource)) {
-        return Err(Error::Invalid("custom_permissions", "has permissions that are for albums only"));
+        return Err(Error::Invalid(
+            "custom_permissions",
+            "has permissions that are for albums only",
+        ));
     }
     sharing.quota()
 }
@@ -119,32 +147,17 @@ pub(in crate::organization) async fn create(
     administered(tx, actor, organization_id).await?;
     let ctx = &organizations.ctx;
     let now = ctx.clock.now();
-    let people = new.people;
-    let sharing = Sharing {
-        sharing_id: ctx.ids.new_id("shr_"),
-        organization_id: organization_id.to_owned(),
-        resource_type: new.resource_type,
-        resource_id: new.resource_id,
-        resource_name: new.resource_name,
-        created_by: actor.id().to_owned(),
-        share_with_all_members: new.share_with_all_members,
-        default_permission: new.default_permission,
-        status: SharingStatus::Active,
-        quota_settings: Json(new.quota_settings),
-        restrictions: Json(new.restrictions),
-        metadata: Json(new.metadata),
-        expires_at: new.expires_at,
-        created_at: now,
-        updated_at: now,
-        total_members_shared: 0,
-    };
+    let (sharing, people) = new.sharing(ctx.ids.new_id("shr_"), organization_id, actor.id(), now);
     let quota = check(&sharing, &people)?;
     check_end(sharing.expires_at, now)?;
     make_room(tx, organizations, actor, &sharing).await?;
     store::insert(tx, &sharing, quota.period).await?;
     // A service is no member, nor need an administrator of the platform be.
     let creator = List::of([actor.id()]);
-    if store::access::strangers(tx, organization_id, &creator, 1).await?.is_empty() {
+    if store::access::strangers(tx, organization_id, &creator, 1)
+        .await?
+        .is_empty()
+    {
         let owner = [Granted {
             user_id: actor.id(),
             level: Permission::Owner,
@@ -175,7 +188,9 @@ async fn make_room(tx: &mut Tx, organizations: &Organizations, actor: &Actor, ne
     }
     let most = organizations.settings.most_sharings;
     if store::count_kept(tx, &new.organization_id).await? >= i64::from(most) {
-        return Err(Error::Limit(format!("An organization may have at most {most} sharings")));
+        return Err(Error::Limit(format!(
+            "An organization may have at most {most} sharings"
+        )));
     }
     Ok(())
 }
@@ -193,7 +208,9 @@ async fn share(
     let strangers = store::access::strangers(tx, &sharing.organization_id, &named, NAMED).await?;
     if !strangers.is_empty() {
         let names = strangers.join(", ");
-        return Err(Error::NotMembers(format!("Not active members of the organization: {names}")));
+        return Err(Error::NotMembers(format!(
+            "Not active members of the organization: {names}"
+        )));
     }
     let custom: Vec<Granted<'_>> = people
         .custom
@@ -254,167 +271,4 @@ pub(in crate::organization) async fn get(
         access,
         figures,
     })
-}
-
-/// What is to change of a sharing; what is `None` stays.
-#[derive(Default)]
-pub(in crate::organization) struct SharingChange {
-    pub default_permission: Option<Permission>,
-    pub expires_at: Given<DateTime<Utc>>,
-    pub share_with_all_members: Option<bool>,
-    pub quota_settings: Option<Object>,
-    pub restrictions: Option<Object>,
-    pub metadata: Option<Object>,
-    pub status: Option<SharingStatus>,
-    pub people: People,
-}
-
-impl SharingChange {
-    fn over(self, before: &Sharing, now: DateTime<Utc>) -> (Sharing, People) {
-        let mut after = before.clone();
-        after.default_permission = self.default_permission.unwrap_or(after.default_permission);
-        after.expires_at = self.expires_at.over(after.expires_at);
-        after.share_with_all_members = self.share_with_all_members.unwrap_or(after.share_with_all_members);
-        after.quota_settings = self.quota_settings.map_or(after.quota_settings, Json);
-        after.restrictions = self.restrictions.map_or(after.restrictions, Json);
-        after.metadata = self.metadata.map_or(after.metadata, Json);
-        after.status = self.status.unwrap_or(after.status);
-        after.updated_at = now;
-        (after, self.people)
-    }
-}
-
-/// Changes a sharing. People named in a change get access besides those who have it; it is taken by [`revoke`].
-pub(in crate::organization) async fn update(
-    tx: &mut Tx,
-    organizations: &Organizations,
-    actor: &Actor,
-    (organization_id, sharing_id): (&str, &str),
-    change: SharingChange,
-) -> Result<Sharing, Error> {
-    let before = managed(tx, actor, organization_id, sharing_id).await?;
-    let now = organizations.ctx.clock.now();
-    let status = before.status_at(now);
-    if !status.can(change.status.unwrap_or(status)) {
-        return Err(Error::Refused(match status {
-            SharingStatus::Expired => "An expired sharing can only be revoked",
-            SharingStatus::Revoked => "A revoked sharing cannot be changed",
-            _ => "A sharing can be made active, paused or revoked",
-        }));
-    }
-    let shares_anew = change.share_with_all_members == Some(true);
-    let moves_end = change.expires_at != Given::Nothing;
-    let (after, people) = change.over(&before, now);
-    let quota = check(&after, &people)?;
-    if moves_end {
-        check_end(after.expires_at, now)?;
-    }
-    if !store::update(tx, &after, quota.period, before.status).await? {
-        return Err(Error::Changed);
-    }
-    if shares_anew || !people.default.is_empty() || !people.custom.is_empty() {
-        let sharing = Sharing {
-            share_with_all_members: shares_anew,
-            ..after.clone()
-        };
-        share(tx, actor, &sharing, &people, now).await?;
-    }
-    if after.status == SharingStatus::Revoked {
-        say_deleted(tx, organizations, actor.id(), &after).await?;
-    } else {
-        say_updated(tx, organizations, actor, &after, json!({ "status": after.status.as_str() })).await?;
-    }
-    found(tx, organization_id, sharing_id).await
-}
-
-/// Takes a sharing back for good: it is revoked, and there for nobody any more.
-pub(in crate::organization) async fn delete(
-    tx: &mut Tx,
-    organizations: &Organizations,
-    actor: &Actor,
-    (organization_id, sharing_id): (&str, &str),
-) -> Result<(), Error> {
-    let sharing = managed(tx, actor, organization_id, sharing_id).await?;
-    store::delete(tx, sharing_id, organizations.ctx.clock.now()).await?;
-    if sharing.status != SharingStatus::Revoked {
-        say_deleted(tx, organizations, actor.id(), &sharing).await?;
-    }
-    Ok(())
-}
-
-async fn note(
-    tx: &mut Tx,
-    organizations: &Organizations,
-    (sharing, by): (&Sharing, &str),
-    action: &str,
-    data: serde_json::Value,
-) -> Result<(), Error> {
-    let place = (sharing.organization_id.as_str(), by);
-    audit::note(tx, &organizations.ctx, place, action, Some(&sharing.sharing_id), data).await
-}
-
-async fn say_created(
-    tx: &mut Tx,
-    organizations: &Organizations,
-    actor: &Actor,
-    sharing: &Sharing,
-) -> Result<(), Error> {
-    let resource_type = sharing.resource_type.as_str().to_owned();
-    let shared = ResourceShared {
-        sharing_id: sharing.sharing_id.clone(),
-        organization_id: sharing.organization_id.clone(),
-        resource_type: resource_type.clone(),
-        resource_id: sharing.resource_id.clone(),
-        resource_name: sharing.resource_name.clone(),
-        created_by: sharing.created_by.clone(),
-        share_with_all_members: sharing.share_with_all_members,
-        default_permission: sharing.default_permission.as_str().to_owned(),
-        shared_with_count: sharing.total_members_shared,
-        timestamp: sharing.created_at,
-    };
-    let created = SharingCreated {
-        organization_id: sharing.organization_id.clone(),
-        sharing_id: sharing.sharing_id.clone(),
-        resource_type,
-        resource_id: sharing.resource_id.clone(),
-        actor: actor.id().to_owned(),
-        timestamp: sharing.created_at,
-    };
-    let data = json!({ "resource_type": shared.resource_type, "resource_id": shared.resource_id });
-    for event in [shared.event(), created.event()] {
-        organizations.ctx.events.publish(tx, event).await?;
-    }
-    note(tx, organizations, (sharing, actor.id()), "sharing.created", data).await
-}
-
-async fn say_updated(
-    tx: &mut Tx,
-    organizations: &Organizations,
-    actor: &Actor,
-    sharing: &Sharing,
-    data: serde_json::Value,
-) -> Result<(), Error> {
-    let event = SharingUpdated {
-        organization_id: sharing.organization_id.clone(),
-        sharing_id: sharing.sharing_id.clone(),
-        resource_type: sharing.resource_type.as_str().to_owned(),
-        resource_id: sharing.resource_id.clone(),
-        actor: actor.id().to_owned(),
-        timestamp: organizations.ctx.clock.now(),
-    };
-    organizations.ctx.events.publish(tx, event.event()).await?;
-    note(tx, organizations, (sharing, actor.id()), "sharing.updated", data).await
-}
-
-async fn say_deleted(tx: &mut Tx, organizations: &Organizations, by: &str, sharing: &Sharing) -> Result<(), Error> {
-    let event = SharingDeleted {
-        organization_id: sharing.organization_id.clone(),
-        sharing_id: sharing.sharing_id.clone(),
-        resource_type: sharing.resource_type.as_str().to_owned(),
-        resource_id: sharing.resource_id.clone(),
-        actor: by.to_owned(),
-        timestamp: organizations.ctx.clock.now(),
-    };
-    organizations.ctx.events.publish(tx, event.event()).await?;
-    note(tx, organizations, (sharing, by), "sharing.deleted", json!({})).await
 }

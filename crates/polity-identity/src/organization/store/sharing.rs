@@ -233,4 +233,3 @@ pub(in crate::organization) async fn list(
     page.with("limit ?", &limit).with("offset ?", &offset);
     conn.filter(page).all().await
 }
-

@@ -146,6 +146,7 @@ async fn revoke(
 
 /// What is shared with a member.
 #[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the contract calls the list so")]
 struct SharedResources {
     /// The member.
     user_id: String,

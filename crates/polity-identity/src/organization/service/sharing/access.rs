@@ -49,7 +49,10 @@ pub(in crate::organization) async fn grant(
         return Err(Error::forbidden("The creator of a sharing has all of it"));
     }
     let person = List::of([&new.user_id]);
-    if !store::access::strangers(tx, organization_id, &person, NAMED).await?.is_empty() {
+    if !store::access::strangers(tx, organization_id, &person, NAMED)
+        .await?
+        .is_empty()
+    {
         let text = format!("Not an active member of the organization: {}", new.user_id);
         return Err(Error::NotMembers(text));
     }
@@ -82,7 +85,9 @@ pub(in crate::organization) async fn revoke(
         ));
     }
     if user_id == sharing.created_by {
-        return Err(Error::forbidden("The access of the creator of a sharing cannot be taken"));
+        return Err(Error::forbidden(
+            "The access of the creator of a sharing cannot be taken",
+        ));
     }
     if !store::access::take(tx, sharing_id, user_id).await? {
         return Err(Error::MemberNotFound);

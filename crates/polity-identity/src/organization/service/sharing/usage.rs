@@ -49,7 +49,9 @@ pub(in crate::organization) async fn use_shared(
 ) -> Result<Used, Error> {
     let (found_in, _) = changed(tx, actor, organization_id).await?;
     if found_in.status != Status::Active {
-        return Err(Error::forbidden("The organization is suspended; nothing can be used in it"));
+        return Err(Error::forbidden(
+            "The organization is suspended; nothing can be used in it",
+        ));
     }
     let sharing = found(tx, organization_id, sharing_id).await?;
     let user_id = user(tx, actor, organization_id, wanted.user_id).await?;
@@ -60,7 +62,9 @@ pub(in crate::organization) async fn use_shared(
     check_holds(&access, now)?;
     if !access.permission_level.includes(wanted.needs) {
         let (needs, level) = (wanted.needs.as_str(), access.permission_level.as_str());
-        return Err(Error::forbidden(format!("This takes the permission {needs}; there is {level}")));
+        return Err(Error::forbidden(format!(
+            "This takes the permission {needs}; there is {level}"
+        )));
     }
     let quota = sharing.quota()?;
     let (member, all) = count(tx, &access, &quota, wanted.amount, now).await?;
@@ -69,7 +73,10 @@ pub(in crate::organization) async fn use_shared(
         user_id,
         level: access.permission_level,
         period: quota.period,
-        member: (member, quota.of_member(access.quota_override, access.user_id == access.created_by)),
+        member: (
+            member,
+            quota.of_member(access.quota_override, access.user_id == access.created_by),
+        ),
         all: (all, quota.of_all()),
         restrictions: access.restrictions.0,
     })
@@ -82,7 +89,10 @@ async fn user(tx: &mut Tx, actor: &Actor, organization_id: &str, named: Option<S
         return Err(Error::forbidden("Only services can count uses of others"));
     }
     let person = List::of([&user_id]);
-    if store::access::strangers(tx, organization_id, &person, 1).await?.is_empty() {
+    if store::access::strangers(tx, organization_id, &person, 1)
+        .await?
+        .is_empty()
+    {
         return Ok(user_id);
     }
     let text = format!("Not an active member of the organization: {user_id}");
@@ -114,7 +124,9 @@ async fn count(
         .collect();
     let counted = store::usage::count_use(tx, &access.sharing_id, amount, &counts).await?;
     let of = |user_id: &str| {
-        let mut found = counted.iter().filter(|(whose, period, _)| whose == user_id && *period == quota.period);
+        let mut found = counted
+            .iter()
+            .filter(|(whose, period, _)| whose == user_id && *period == quota.period);
         found.next().map(|(_, _, used)| *used)
     };
     if let (true, Some(all), Some(member)) = (counted.len() == counts.len(), of(""), of(&access.user_id)) {
@@ -207,7 +219,10 @@ pub(in crate::organization) async fn report(
         ));
     }
     // The day that the end is in counts, unless the end is its beginning.
-    let span = (Period::Daily.start(start), end.timestamp().max(Period::Daily.start(start) + 1));
+    let span = (
+        Period::Daily.start(start),
+        end.timestamp().max(Period::Daily.start(start) + 1),
+    );
     let (used, uses, active_members) = store::usage::sum(read, sharing_id, span).await?;
     Ok(Report {
         figures: figures(read, &sharing, now).await?,

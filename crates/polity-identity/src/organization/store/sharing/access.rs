@@ -270,4 +270,3 @@ pub(in crate::organization) async fn touch(
         .await?;
     Ok(())
 }
-
