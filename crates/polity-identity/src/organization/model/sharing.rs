@@ -19,6 +19,7 @@ pub(in crate::organization) type Object = Map<String, serde_json::Value>;
 /// What can be shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Value, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "SharedResourceType")]
 pub enum ResourceType {
     /// A subscription.
     Subscription,
@@ -45,6 +46,7 @@ pub enum ResourceType {
 /// How far somebody may go with what is shared; those that begin with `album` are for albums alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Value, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "SharingPermission")]
 pub enum Permission {
     /// It is theirs.
     Owner,

@@ -21,6 +21,7 @@ use crate::organization::{
 
 /// What a member is to have.
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[schemars(rename = "MemberPermissionIn")]
 struct PermissionIn {
     /// An active member.
     #[garde(length(chars, min = 1, max = 255))]

@@ -21,6 +21,7 @@ use crate::organization::{
 
 /// What was used of a sharing until now.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SharingUsageStats")]
 pub(super) struct UsageStats {
     /// The window that its quotas count in.
     quota_type: Period,
@@ -51,6 +52,7 @@ impl From<Figures> for UsageStats {
 
 /// A use.
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[schemars(rename = "SharingUseIn")]
 struct UseIn {
     /// How much, in what the quotas of the sharing count. 0 asks whether it may be used, and counts a use of nothing.
     #[garde(range(min = 0_i64, max = 1_000_000_000_000_i64))]
@@ -76,6 +78,7 @@ fn view_only() -> Permission {
 
 /// What came of a use.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SharingUseOut")]
 struct UseOut {
     /// Of which sharing.
     sharing_id: String,
@@ -172,6 +175,7 @@ struct PeriodQuery {
 
 /// What was used.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SharingUsageSum")]
 struct Usage {
     /// How much.
     amount: i64,
@@ -181,6 +185,7 @@ struct Usage {
 
 /// What a member used.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SharingMemberUsage")]
 struct MemberUsage {
     /// Who.
     user_id: String,

@@ -11,6 +11,7 @@ use crate::organization::Error;
 /// In which spans usage is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Value, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "SharingPeriod")]
 pub enum Period {
     /// Days in UTC.
     Daily,
