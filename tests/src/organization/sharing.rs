@@ -554,3 +554,66 @@ async fn ec_012_what_is_gone_takes_its_sharings_with_it() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_gives_more_people_access_and_takes_none() {
+    App::each(async |app| {
+        let (id, [ada, bob, cid]) = family::<3>(&app).await;
+        // A service that acts for nobody is no member, and has nothing of what it shares.
+        let end = (app.ctx.clock.now() + Duration::from_mins(5)).to_rfc3339();
+        let body = json!({
+            "resource_type": "calendar", "resource_id": "cal_1", "shared_with_members": [bob.user_id], "expires_at": end,
+        });
+        let path = format!("{BASE}/{id}/sharing");
+        let made = app.post(&path).service().json(&body).send().await.expect(200);
+        let sharing = made.text_at("/sharing_id");
+        let levels = async || {
+            let whole = look(&app, &ada, &id, &format!("sharing/{sharing}")).await.expect(200);
+            let found = whole.body["member_permissions"].as_array().unwrap().iter();
+            let mut found: Vec<_> = found
+                .map(|one| {
+                    let text = |name: &str| one[name].as_str().unwrap().to_owned();
+                    (text("user_id"), text("permission_level"))
+                })
+                .collect();
+            found.sort_by_key(|(user_id, _)| people_order(user_id, [&ada, &bob, &cid]));
+            found.into_iter().map(|(_, level)| level).collect::<Vec<_>>()
+        };
+        assert_eq!(levels().await, ["read_write"]);
+        let body = json!({
+            "default_permission": "view_only", "shared_with_members": [bob.user_id],
+            "custom_permissions": { cid.user_id.clone(): "full_access" }, "expires_at": null,
+        });
+        let changed = put(&app, &ada, &id, sharing, body).await.expect(200);
+        assert_eq!(
+            (&changed.body["expires_at"], changed.text_at("/default_permission")),
+            (&Value::Null, "view_only")
+        );
+        assert_eq!(levels().await, ["read_write", "full_access"]);
+        let body = json!({ "share_with_all_members": true, "metadata": { "auto_include": true } });
+        put(&app, &ada, &id, sharing, body).await.expect(200);
+        assert_eq!(levels().await, ["view_only", "read_write", "full_access"]);
+        let body = json!({ "share_with_all_members": false, "custom_permissions": { cid.user_id.clone(): "limited" } });
+        put(&app, &ada, &id, sharing, body).await.expect(200);
+        assert_eq!(levels().await, ["view_only", "read_write", "limited"]);
+        let body = json!({ "custom_permissions": { "usr_none": "limited" }, "status": "paused" });
+        put(&app, &ada, &id, sharing, body).await.expect(400);
+        app.advance(Duration::from_mins(10));
+        let whole = look(&app, &bob, &id, &format!("sharing/{sharing}")).await.expect(200);
+        assert_eq!(whole.text_at("/sharing/status"), "active");
+        // Revoked and paused at once, it is revoked, whichever came first.
+        let both = tokio::join!(
+            put(&app, &ada, &id, sharing, json!({ "status": "revoked" })),
+            put(&app, &ada, &id, sharing, json!({ "status": "paused" })),
+        );
+        both.0.expect(200);
+        assert!([200, 400].contains(&both.1.status), "{}", both.1.text);
+        let whole = look(&app, &ada, &id, &format!("sharing/{sharing}")).await.expect(200);
+        assert_eq!(whole.text_at("/sharing/status"), "revoked");
+    })
+    .await;
+}
+
+fn people_order(user_id: &str, people: [&Person; 3]) -> Option<usize> {
+    people.iter().position(|one| one.user_id == user_id)
+}
