@@ -125,4 +125,87 @@ crate::said! { "organization_service":
         /// When.
         timestamp: DateTime<Utc>,
     }
+    /// Something is shared among members.
+    ResourceShared = "family.resource_shared" by organization_id {
+        /// The sharing.
+        sharing_id: String,
+        /// In which organization.
+        organization_id: String,
+        /// What kind of thing.
+        resource_type: String,
+        /// Which.
+        resource_id: String,
+        /// Its name.
+        resource_name: Option<String>,
+        /// By whom.
+        created_by: String,
+        /// Whether with everybody who was a member.
+        share_with_all_members: bool,
+        /// What those may who have no permission of their own.
+        default_permission: String,
+        /// With how many, besides whoever shared it.
+        shared_with_count: i64,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
+    /// A sharing was made.
+    SharingCreated = "organization.sharing_created" by organization_id {
+        /// In which organization.
+        organization_id: String,
+        /// The sharing.
+        sharing_id: String,
+        /// What kind of thing.
+        resource_type: String,
+        /// Which.
+        resource_id: String,
+        /// By whom; `polity` if by nobody.
+        actor: String,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
+    /// A sharing, or who may do what with it, was changed.
+    SharingUpdated = "organization.sharing_updated" by organization_id {
+        /// In which organization.
+        organization_id: String,
+        /// The sharing.
+        sharing_id: String,
+        /// What kind of thing.
+        resource_type: String,
+        /// Which.
+        resource_id: String,
+        /// By whom; `polity` if by nobody.
+        actor: String,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
+    /// A sharing was revoked.
+    SharingDeleted = "organization.sharing_deleted" by organization_id {
+        /// In which organization.
+        organization_id: String,
+        /// The sharing.
+        sharing_id: String,
+        /// What kind of thing.
+        resource_type: String,
+        /// Which.
+        resource_id: String,
+        /// By whom; `polity` if by nobody.
+        actor: String,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
+    /// The time of a sharing is over.
+    SharingExpired = "organization.sharing_expired" by organization_id {
+        /// In which organization.
+        organization_id: String,
+        /// The sharing.
+        sharing_id: String,
+        /// What kind of thing.
+        resource_type: String,
+        /// Which.
+        resource_id: String,
+        /// By whom; `polity` if by nobody.
+        actor: String,
+        /// When.
+        timestamp: DateTime<Utc>,
+    }
 }

@@ -4,6 +4,8 @@ mod cascades;
 mod credentials;
 mod members;
 mod records;
+mod sharing;
+mod sharing_quotas;
 
 use polity_testing::{Answer, App, Person};
 use serde_json::{Value, json};

@@ -3,6 +3,7 @@
 mod admin;
 mod context;
 mod members;
+mod sharing;
 
 use chrono::{DateTime, Utc};
 use garde::Validate;
@@ -475,5 +476,5 @@ pub(super) fn routes() -> Routes<Organizations> {
             "/api/v1/organization/organizations/{organization_id}/rate-limits",
             set_limits(),
         );
-    admin::add(context::add(members::add(routes)))
+    sharing::add(admin::add(context::add(members::add(routes))))
 }

@@ -1,5 +1,6 @@
 //! What can go wrong with organizations, by cause, and how each cause is answered.
 
+use http::{HeaderValue, header};
 use polity_kernel::{
     db,
     http::{ErrorCode, Problem, codes},
@@ -18,6 +19,12 @@ pub(crate) mod code {
     pub(crate) const INVALID_ROLE: ErrorCode = ErrorCode::new("INVALID_ROLE", 400, "Invalid organization role");
     /// The last owner would go.
     pub(crate) const LAST_OWNER: ErrorCode = ErrorCode::new("LAST_OWNER", 400, "The last owner has to stay");
+    /// There is no such sharing in the organization.
+    pub(crate) const SHARING_NOT_FOUND: ErrorCode = ErrorCode::new("SHARING_NOT_FOUND", 404, "Sharing not found");
+    /// The resource is shared in the organization already.
+    pub(crate) const ALREADY_SHARED: ErrorCode = ErrorCode::new("ALREADY_SHARED", 409, "Already shared");
+    /// A quota of a sharing is used up.
+    pub(crate) const QUOTA_EXCEEDED: ErrorCode = ErrorCode::new("QUOTA_EXCEEDED", 429, "Quota exceeded");
     /// No more members, or organizations.
     pub(crate) const LIMIT_REACHED: ErrorCode = ErrorCode::new("LIMIT_REACHED", 400, "A limit is reached");
 }
@@ -31,6 +38,21 @@ pub enum Error {
     /// No such member.
     #[error("Member not found")]
     MemberNotFound,
+    /// No such sharing in the organization.
+    #[error("Sharing not found")]
+    SharingNotFound,
+    /// Somebody who is to have access is no active member, and who.
+    #[error("{0}")]
+    NotMembers(String),
+    /// The resource is shared already.
+    #[error("This resource is already shared in the organization")]
+    AlreadyShared,
+    /// Two changes met.
+    #[error("The sharing was changed at the same time; try again")]
+    Changed,
+    /// A quota of a sharing is used up.
+    #[error("Quota exceeded: {}", .0.quota)]
+    Quota(Box<Exceeded>),
     /// A role that is none.
     #[error("Invalid org role '{0}'. Valid roles: owner, admin, member, viewer, guest (rule: invalid_org_role)")]
     InvalidRole(String),
@@ -58,6 +80,38 @@ pub enum Error {
     /// Something unexpected.
     #[error("{0}")]
     Internal(String),
+}
+
+/// Which quota is used up, and how far.
+#[derive(Debug)]
+pub struct Exceeded {
+    /// Its name in the settings of the sharing.
+    pub quota: &'static str,
+    /// The window it counts in.
+    pub period: &'static str,
+    /// How much may be used in the window.
+    pub limit: i64,
+    /// How much was.
+    pub used: i64,
+    /// When the next window begins, in seconds; `None`: never.
+    pub retry_after: Option<u64>,
+}
+
+impl Exceeded {
+    fn problem(self, text: String) -> Problem {
+        let problem = Problem::new(code::QUOTA_EXCEEDED, text)
+            .with("quota", self.quota)
+            .with("quota_type", self.period)
+            .with("limit", self.limit)
+            .with("used", self.used)
+            .with("remaining", (self.limit - self.used).max(0));
+        match self.retry_after {
+            Some(seconds) => problem
+                .with("retry_after", seconds)
+                .with_header(header::RETRY_AFTER, HeaderValue::from(seconds)),
+            None => problem,
+        }
+    }
 }
 
 impl Error {
@@ -90,11 +144,15 @@ impl From<Error> for Problem {
         match error {
             Error::NotFound => Self::new(code::ORGANIZATION_NOT_FOUND, text),
             Error::MemberNotFound => Self::new(code::MEMBER_NOT_FOUND, text),
+            Error::SharingNotFound => Self::new(code::SHARING_NOT_FOUND, text),
+            Error::AlreadyShared => Self::new(code::ALREADY_SHARED, text),
+            Error::Changed => Self::new(codes::CONFLICT, text),
+            Error::Quota(exceeded) => exceeded.problem(text),
             Error::InvalidRole(_) | Error::OwnerAdded => Self::new(code::INVALID_ROLE, text),
             Error::Forbidden(_) => Self::new(codes::FORBIDDEN, text),
             Error::LastOwner => Self::new(code::LAST_OWNER, text),
             Error::Limit(_) => Self::new(code::LIMIT_REACHED, text),
-            Error::Refused(_) => Self::new(codes::BAD_REQUEST, text),
+            Error::Refused(_) | Error::NotMembers(_) => Self::new(codes::BAD_REQUEST, text),
             Error::Invalid(path, _) => Self::field(&path.split('.').collect::<Vec<_>>(), text, "value_error"),
             Error::Db(error) => error.into(),
             Error::Internal(_) => Self::internal(&text),

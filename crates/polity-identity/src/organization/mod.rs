@@ -6,9 +6,14 @@
 //! member finds nothing; members change nothing in a suspended one; nobody gives themselves a plan; every change is noted,
 //! published, and forgotten by whoever remembers what rested on it, in its own transaction.
 //!
-//! Tables: `organization`, `membership`, `organization_context`, `organization_audit`.
-//! Publishes: `organization_service.organization.*`, `organization_service.role.*`. Hears account's `user.deleted`.
-//! Jobs: `organization.clean_up`, daily.
+//! What members share is a slice of its own (`sharing` in every room): its invariants are that a thing is shared once, that
+//! only active members have access, and that what is used is counted in the statement that asks whether it may be.
+//!
+//! Tables: `organization`, `membership`, `organization_context`, `organization_audit`, `sharing`, `sharing_permission`,
+//! `sharing_usage`.
+//! Publishes: `organization_service.organization.*`, `organization_service.role.*`, `organization_service.family.*`. Hears
+//! account's `user.deleted`, and that albums, devices and files are gone.
+//! Jobs: `organization.clean_up`, daily; `organization.expire_sharings`, every minute.
 //! Deliberately absent: credits and storage (there are no services that count them; their figures are 0).
 
 mod api;
@@ -54,11 +59,18 @@ pub const SERVICE: Service = Service {
     ],
     migrations: Migrations {
         set: "organization",
-        list: &[Migration {
-            version: 1,
-            name: "organizations",
-            sql: include_str!("tables.sql"),
-        }],
+        list: &[
+            Migration {
+                version: 1,
+                name: "organizations",
+                sql: include_str!("tables.sql"),
+            },
+            Migration {
+                version: 2,
+                name: "sharing",
+                sql: include_str!("sharing.sql"),
+            },
+        ],
     },
     sealed: &[],
     settings: || vec![Section::of::<OrganizationSettings>("organization")],

@@ -1,5 +1,7 @@
 //! What an organization is, who is in it, and who may make whom what. Pure: no I/O, no clock.
 
+pub(super) mod sharing;
+
 use chrono::{DateTime, Utc};
 use polity_kernel::{Record, Value, db::Json};
 use schemars::JsonSchema;

@@ -6,6 +6,7 @@ mod listing;
 mod members;
 mod owners;
 mod records;
+pub(super) mod sharing;
 
 use std::collections::HashSet;
 

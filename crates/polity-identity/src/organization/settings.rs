@@ -15,6 +15,10 @@ pub struct OrganizationSettings {
     pub members: MemberLimits,
     /// How long the audit log of an organization is kept, in days.
     pub audit_retention_days: u32,
+    /// How many sharings an organization may have that were not revoked.
+    pub most_sharings: u32,
+    /// How long it is kept what was used of sharings by day, week and month, in days.
+    pub sharing_usage_retention_days: u32,
 }
 
 impl Default for OrganizationSettings {
@@ -23,6 +27,8 @@ impl Default for OrganizationSettings {
             most_owned: 100,
             members: MemberLimits::default(),
             audit_retention_days: 730,
+            most_sharings: 1_000,
+            sharing_usage_retention_days: 730,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! SQL and nothing else. The organization comes first.
 
+pub(super) mod sharing;
+
 use chrono::{DateTime, Utc};
 use polity_kernel::{
     Record,

@@ -7,7 +7,7 @@ use polity_ports::{
 };
 use serde_json::json;
 
-use super::{Actor, Error, administered, audit, changed, seen};
+use super::{Actor, Error, administered, audit, changed, seen, sharing};
 use crate::{
     account::{self, Account, AccountId},
     changes,
@@ -145,6 +145,7 @@ async fn insert(
     let now = ctx.clock.now();
     store::put_member(tx, &member, now).await?;
     store::count_members(tx, &member.organization_id).await?;
+    sharing::include_member(tx, (&member.organization_id, &member.user_id), (added_by, now)).await?;
     let (organization_id, user_id) = (member.organization_id.clone(), member.user_id.clone());
     let role = member.role.as_str().to_owned();
     audit::note(
@@ -334,6 +335,7 @@ pub(super) async fn write(
         ctx.events.publish(tx, assigned.event()).await?;
     }
     if after.status == MemberStatus::Inactive {
+        sharing::drop_member(tx, organization_id, user_id).await?;
         say_removed(tx, organizations, actor.id(), before, None).await?;
     }
     Ok(changes::of_person(tx, ctx, user_id).await?)
@@ -404,6 +406,7 @@ pub(super) async fn end_for_good(
     store::put_member(tx, &after, ctx.clock.now()).await?;
     store::count_members(tx, organization_id).await?;
     store::reset_context(tx, &before.user_id, Some(organization_id)).await?;
+    sharing::drop_member(tx, organization_id, &before.user_id).await?;
     let data = json!({ "reason": reason });
     audit::note(
         tx,

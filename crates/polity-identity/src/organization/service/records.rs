@@ -10,7 +10,7 @@ use polity_ports::{
 };
 use serde_json::{Map, json};
 
-use super::{Actor, Error, administered, audit, changed, members, seen};
+use super::{Actor, Error, administered, audit, changed, members, seen, sharing};
 use crate::{
     changes,
     organization::{
@@ -297,6 +297,7 @@ pub(in crate::organization) async fn delete(
     found.status = Status::Deleted;
     store::update(tx, &found, now).await?;
     store::end_all(tx, organization_id, now).await?;
+    sharing::revoke_all(tx, organization_id, now).await?;
     audit::note(
         tx,
         ctx,
