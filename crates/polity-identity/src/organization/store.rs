@@ -2,7 +2,7 @@
 
 pub(super) mod sharing;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use polity_kernel::{
     Record,
     db::{Conn, Cursor, Filter, Json, List, Result, Tx},
@@ -436,23 +436,33 @@ pub(super) async fn context(conn: &mut Conn, user_id: &str) -> Result<Option<Str
     Ok(row.map(|(id,)| id))
 }
 
-pub(super) async fn set_context(tx: &mut Tx, user_id: &str, organization_id: &str, now: DateTime<Utc>) -> Result<()> {
-    tx.sql(
-        "insert into organization_context (user_id, organization_id, updated_at) values ($1, $2, $3)
-         on conflict (user_id) do update set organization_id = excluded.organization_id, updated_at = excluded.updated_at",
-    )
-    .bind(user_id)
-    .bind(organization_id)
-    .bind(&now)
-    .execute()
-    .await?;
-    tx.sql("update membership set last_active_at = $3 where organization_id = $1 and user_id = $2")
-        .bind(organization_id)
+/// Keeps which organization a person chose, if they are an active member of it; says whether they are. When they were last
+/// active there is known to the minute.
+pub(super) async fn set_context(tx: &mut Tx, user_id: &str, organization_id: &str, now: DateTime<Utc>) -> Result<bool> {
+    let kept = tx
+        .sql(
+            "insert into organization_context (user_id, organization_id, updated_at)
+             select user_id, organization_id, cast($3 as timestamptz) from membership
+             where organization_id = $2 and user_id = $1 and status = 'active'
+             on conflict (user_id) do update
+                set organization_id = excluded.organization_id, updated_at = excluded.updated_at",
+        )
         .bind(user_id)
+        .bind(organization_id)
         .bind(&now)
         .execute()
         .await?;
-    Ok(())
+    tx.sql(
+        "update membership set last_active_at = $3
+         where organization_id = $1 and user_id = $2 and (last_active_at is null or last_active_at <= $4)",
+    )
+    .bind(organization_id)
+    .bind(user_id)
+    .bind(&now)
+    .bind(&(now - Duration::minutes(1)))
+    .execute()
+    .await?;
+    Ok(kept > 0)
 }
 
 /// Lets a person act as themselves; with an organization, only if it is the one they act in.
