@@ -16,7 +16,7 @@ use polity_kernel::{
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{Backend, Failure, process};
+use super::{Backend, Failure, process, tenants::SERVICE_SECRET};
 
 /// Everything that runs.
 pub(super) struct Fleet {
@@ -184,6 +184,7 @@ impl Fleet {
             .env("POLITY_MAIL__FOLDER", self.kept.join("mail"))
             .env("POLITY_AUTH__RATE_LIMITS__ENABLED", "false")
             .env("POLITY_AUTH__RETURN_REFRESH_TOKEN_IN_BODY", "true")
+            .env("POLITY_CALLERS__INTERNAL_SERVICE_SECRET", SERVICE_SECRET)
             .env("POLITY_PASSWORD__MEMORY_KIB", "8")
             .env("POLITY_PASSWORD__ITERATIONS", "1");
         if let Some(postgres) = &self.postgres {
