@@ -23,8 +23,10 @@ use super::{
 
 /// How often what was noted is written.
 const EVERY: Duration = Duration::from_millis(500);
-/// How many refusals, and people, wait to be written at most; what comes beyond that is not noted.
+/// How many people wait to be noted at most; what comes beyond that is not noted.
 const WAITING: usize = 10_000;
+/// The same of refusals: whoever asks about thousands of things a second does not fill the audit with them.
+const DENIED: usize = 500;
 /// How many of them are written in one transaction.
 const AT_ONCE: usize = 500;
 /// How many that were noted this minute are remembered.
@@ -66,7 +68,7 @@ impl Watch {
             return;
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.denied.len() < WAITING {
+        if waiting.denied.len() < DENIED {
             waiting.denied.push(AccessDenied {
                 user_id: ask.user_id.to_owned(),
                 resource_type: ask.resource_type,
