@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::tenants::SERVICE_SECRET;
+use super::fleet::SERVICE_SECRET;
 
 const PASSWORD: &str = "correct horse battery";
 /// How long a client tries to get an answer. Within it a killed server is back.

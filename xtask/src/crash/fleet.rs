@@ -16,7 +16,10 @@ use polity_kernel::{
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{Backend, Failure, process, tenants::SERVICE_SECRET};
+use super::{Backend, Failure, process};
+
+/// A secret of this run's own, which protects nothing.
+pub(super) const SERVICE_SECRET: &str = "crash-only-service-secret-0123456789abcdef";
 
 /// Everything that runs.
 pub(super) struct Fleet {

@@ -5,9 +5,6 @@ use serde_json::{Value, json};
 
 use super::clients::{Client, Person, text};
 
-/// A secret of this run's own, which protects nothing.
-pub(super) const SERVICE_SECRET: &str = "crash-only-service-secret-0123456789abcdef";
-
 const ORGANIZATIONS: &str = "/api/v1/organization/organizations";
 
 impl Client {
