@@ -123,6 +123,17 @@ impl Invalidations {
         !self.0.is_shared || read_at().is_some_and(|at| at.elapsed() < STALE)
     }
 
+    /// Waits until what was told before this moment, by whatever process, is heard here. For who cannot wait for a second:
+    /// tests.
+    pub async fn catch_up(&self) {
+        let begun = Instant::now();
+        let read_at = || *self.0.read_at.read().unwrap_or_else(PoisonError::into_inner);
+        while self.0.is_shared && read_at().is_none_or(|at| at < begun) {
+            self.0.wakes.wake(Topic::Revoked);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     fn hear(&self, kind: &str, what: Stale<'_>) {
         let listeners = self.0.listeners.read().unwrap_or_else(PoisonError::into_inner);
         for (_, heard) in listeners.iter().filter(|(of, _)| *of == kind) {
