@@ -117,8 +117,15 @@ async fn in_organization(
     let organization_id = organization_id.ok_or(Error::Invalid("organization_id", "Field required"))?;
     let actor = actor(asking, wanted)?;
     tx.lock("organization", organization_id).await?;
-    // A stranger hears the same of an organization that is there and of one that is not.
-    let held = organization::role(tx, organization_id, actor.id()).await?;
+    // A stranger hears the same of an organization that is there and of one that is not; so does a service that names
+    // somebody who may not act.
+    let assigner = account::claims(tx, &AccountId(actor.id().to_owned())).await?;
+    let may_act = assigner.is_some_and(|account| account.is_active && account.deleted_at.is_none());
+    let held = if may_act {
+        organization::role(tx, organization_id, actor.id()).await?
+    } else {
+        None
+    };
     let held = held.ok_or_else(|| forbidden("The assigner has no role in this organization"))?;
     check_claim(asking, &wanted.assigner_role, held.as_str())?;
     held.may_assign(role).map_err(|rule| {
@@ -161,22 +168,12 @@ async fn on_platform(
     }
     check_claim(asking, &wanted.assigner_role, AdminRole::SuperAdmin.as_str())?;
     let assignee = AccountId(wanted.assignee_user_id.clone());
-    let account = account::claims(tx, &assignee).await?;
-    let account = account
-        .filter(|account| account.deleted_at.is_none())
-        .ok_or(Error::UserNotFound)?;
-    let mut roles: Vec<String> = account
-        .admin_roles
-        .0
-        .iter()
-        .map(|role| role.as_str().to_owned())
-        .collect();
-    roles.push(role.as_str().to_owned());
     let actor = RoleActor::Admin(asking.caller, asking.ip.clone(), asking.user_agent.clone());
-    account::assign_roles(tx, &authorization.ctx, actor, &assignee, &roles)
+    account::add_role(tx, &authorization.ctx, actor, &assignee, role)
         .await
         .map_err(|error| match error {
             account::Error::Forbidden(text) => forbidden(text),
+            account::Error::NotFound(_) => Error::UserNotFound,
             other => other.into(),
         })?;
     let changed = Changed {
