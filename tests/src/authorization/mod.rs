@@ -1,5 +1,6 @@
 //! Authorization over HTTP, on both databases.
 
+mod authority;
 mod cascades;
 mod checks;
 mod grants;

@@ -312,20 +312,18 @@ pub(super) async fn put_organization_permission(tx: &mut Tx, new: &OrganizationP
     Ok(())
 }
 
-/// Says whether there was one.
 pub(super) async fn delete_organization_permission(
     tx: &mut Tx,
     organization_id: &str,
     resource: Named<'_>,
-) -> Result<bool> {
-    let deleted = tx
-        .sql("delete from organization_permission where organization_id = $1 and resource_type = $2 and resource_name = $3")
+) -> Result<()> {
+    tx.sql("delete from organization_permission where organization_id = $1 and resource_type = $2 and resource_name = $3")
         .bind(organization_id)
         .bind(&resource.resource_type)
         .bind(resource.resource_name)
         .execute()
         .await?;
-    Ok(deleted > 0)
+    Ok(())
 }
 
 /// The catalogue, in the order of types and names.
@@ -369,15 +367,13 @@ pub(super) async fn put_catalogue_entry(tx: &mut Tx, new: &CatalogueEntry) -> Re
     Ok(())
 }
 
-/// Says whether there was one.
-pub(super) async fn delete_catalogue_entry(tx: &mut Tx, resource: Named<'_>) -> Result<bool> {
-    let deleted = tx
-        .sql("delete from resource_permission where resource_type = $1 and resource_name = $2")
+pub(super) async fn delete_catalogue_entry(tx: &mut Tx, resource: Named<'_>) -> Result<()> {
+    tx.sql("delete from resource_permission where resource_type = $1 and resource_name = $2")
         .bind(&resource.resource_type)
         .bind(resource.resource_name)
         .execute()
         .await?;
-    Ok(deleted > 0)
+    Ok(())
 }
 
 /// Who was given a resource, in the order of their ids.

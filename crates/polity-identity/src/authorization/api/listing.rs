@@ -414,7 +414,7 @@ struct AuditQuery {
 struct AuditEntry {
     /// The id of the entry.
     id: String,
-    /// About whom.
+    /// About whom: a person; an organization, of what its members have; `*`, of the catalogue.
     user_id: String,
     /// What kind of thing; `role` for a role.
     resource_type: String,
