@@ -198,19 +198,21 @@ pub(super) async fn delete_permissions(tx: &mut Tx, ids: &List) -> Result<()> {
     Ok(())
 }
 
-/// Some of what a person was given, or, with an organization, of what counts for them there and was given until then.
+/// Some of what a person was given, with an organization of what counts for them there; with a moment, what was last given
+/// until then.
 pub(super) async fn belongings(
     tx: &mut Tx,
     user_id: &str,
-    of: Option<(&str, DateTime<Utc>)>,
+    organization_id: Option<&str>,
+    until: Option<DateTime<Utc>>,
     limit: i64,
 ) -> Result<Vec<Permission>> {
     let mut some = Filter::new(permission!("permission where true"));
     some.and("user_id = ?", user_id);
-    if let Some((organization_id, until)) = &of {
-        some.and("organization_id = ?", *organization_id);
-        some.and("created_at <= ?", until);
+    if let Some(organization_id) = organization_id {
+        some.and("organization_id = ?", organization_id);
     }
+    some.and_some("updated_at <= ?", until.as_ref());
     some.with("limit ?", &limit);
     tx.filter(some).all().await
 }
