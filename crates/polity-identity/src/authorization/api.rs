@@ -329,16 +329,24 @@ async fn check_batch(
         .into_iter()
         .map(|check| (check.resource_type, check.resource_name, check.required_access_level))
         .collect();
-    let (person, decisions) = authorization
-        .decide_all((&body.user_id, organization_id), &asked)
-        .await?;
+    let decided = authorization.decide_all((&body.user_id, organization_id), &asked).await;
+    let answers: Vec<AccessResponse> = match decided {
+        Ok((person, decisions)) => decisions
+            .into_iter()
+            .map(|decision| AccessResponse::new(&person, decision, organization_id))
+            .collect(),
+        Err(error) => {
+            tracing::error!(error = %error, "access could not be decided, and is refused");
+            asked.iter().map(|_| AccessResponse::failed()).collect()
+        }
+    };
     let results = asked
         .into_iter()
-        .zip(decisions)
-        .map(|((resource_type, resource_name, _), decision)| OneAnswer {
+        .zip(answers)
+        .map(|((resource_type, resource_name, _), answer)| OneAnswer {
             resource_type,
             resource_name,
-            answer: AccessResponse::new(&person, decision, organization_id),
+            answer,
         })
         .collect();
     Ok(Json(BatchResponse {
@@ -453,7 +461,7 @@ async fn check(
         let text = format!("invalid action '{}'; expected one of read | write | admin", body.action);
         Problem::new(codes::BAD_REQUEST, text)
     })?;
-    let reason = service::check_project(&authorization, &body.user_id, &body.resource_id, asked).await?;
+    let reason = service::check_project(&authorization, &body.user_id, &body.resource_id, asked).await;
     Ok(Json(ProjectAnswer {
         allowed: reason.is_none(),
         reason,
