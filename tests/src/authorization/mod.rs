@@ -3,6 +3,7 @@
 mod authority;
 mod cascades;
 mod checks;
+mod facts;
 mod grants;
 mod listing;
 mod replicas;
