@@ -8,6 +8,7 @@ mod grants;
 mod listing;
 mod replicas;
 mod roles;
+mod shapes;
 
 use polity_testing::{Answer, App, Person, Request};
 use serde_json::{Value, json};

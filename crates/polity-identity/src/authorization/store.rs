@@ -65,10 +65,10 @@ pub(super) struct Held<'a> {
     pub resource: Named<'a>,
 }
 
-/// What a person was given of one resource.
+/// All that a person was given of one resource: one for each source and organization.
 pub(super) async fn permissions(conn: &mut Conn, user_id: &str, resource: Named<'_>) -> Result<Vec<Permission>> {
     conn.sql(permission!(
-        "permission where user_id = $1 and resource_type = $2 and resource_name = $3 limit 1000"
+        "permission where user_id = $1 and resource_type = $2 and resource_name = $3"
     ))
     .bind(user_id)
     .bind(&resource.resource_type)
@@ -244,18 +244,39 @@ pub(super) async fn delete_organization_permissions(tx: &mut Tx, organization_id
     Ok(())
 }
 
-/// Deletes some of what has ended, and says what it was.
-pub(super) async fn take_ended(tx: &mut Tx, now: DateTime<Utc>, limit: i64) -> Result<Vec<Permission>> {
+/// Some of those who have something that has ended, in the order of their ids.
+pub(super) async fn people_with_ended(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<(String,)>> {
+    conn.sql(
+        "select distinct user_id from (
+             select user_id from permission where expires_at is not null and expires_at <= $1
+             order by expires_at limit $2
+         ) as ended
+         order by user_id",
+    )
+    .bind(&now)
+    .bind(&limit)
+    .all()
+    .await
+}
+
+/// Deletes some of what has ended of these people, and says what it was.
+pub(super) async fn take_ended(
+    tx: &mut Tx,
+    people: &List,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Permission>> {
     tx.sql(
         "delete from permission
-         where id in (select id from permission where expires_at is not null and expires_at <= $1
-                      order by expires_at limit $2)
+         where id in (select id from permission where expires_at is not null and expires_at <= $1 and user_id in list($3)
+                      limit $2)
            and expires_at <= $1
          returning id, user_id, resource_type, resource_name, access_level, permission_source, organization_id,
                    granted_by_user_id, expires_at, reason, created_at, updated_at",
     )
     .bind(&now)
     .bind(&limit)
+    .bind(people)
     .all()
     .await
 }

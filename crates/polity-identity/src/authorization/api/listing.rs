@@ -396,9 +396,13 @@ struct AuditQuery {
     action: Option<Action>,
     /// From when on.
     #[garde(skip)]
+    #[serde(default, deserialize_with = "super::moment")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
     from: Option<DateTime<Utc>>,
     /// Until before when.
     #[garde(skip)]
+    #[serde(default, deserialize_with = "super::moment")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
     until: Option<DateTime<Utc>>,
     /// How many at most.
     #[garde(range(min = 1, max = 1_000))]

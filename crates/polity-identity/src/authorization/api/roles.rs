@@ -77,7 +77,7 @@ async fn assign_role(
     UserAgent(user_agent): UserAgent,
     Json(body): Json<AssignRole>,
 ) -> Result<Json<RoleAssigned>> {
-    service::limit(&authorization, &caller, Limited::Change).await?;
+    service::limit(&authorization, &caller, Limited::Change, 1).await?;
     let wanted = Assignment {
         assigner_user_id: body.assigner_user_id,
         assigner_role: body.assigner_role,

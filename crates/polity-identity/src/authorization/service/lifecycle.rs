@@ -18,6 +18,8 @@ use crate::authorization::{
 
 /// How many rows are changed in one transaction.
 const AT_ONCE: i64 = 500;
+/// How many people's ended permissions are removed in one transaction, at most: each is waited for.
+const PEOPLE_AT_ONCE: i64 = 100;
 /// Who does what nobody does.
 const NOBODY: &str = "polity";
 
@@ -139,14 +141,20 @@ pub(in crate::authorization) async fn remove_ended(authorization: &Authorization
     let ctx = &authorization.ctx;
     let mut removed = 0;
     loop {
+        let people = store::people_with_ended(&mut *ctx.db.read().await?, ctx.clock.now(), PEOPLE_AT_ONCE).await?;
+        if people.is_empty() {
+            return Ok(removed);
+        }
         let mut tx = ctx.db.begin().await?;
-        let some = store::take_ended(&mut tx, ctx.clock.now(), AT_ONCE).await?;
+        // In the order in which who gives takes them: else both wait for one another's rows.
+        for (person,) in &people {
+            tx.lock("permission", person).await?;
+        }
+        let people = List::of(people.iter().map(|(person,)| person));
+        let some = store::take_ended(&mut tx, &people, ctx.clock.now(), AT_ONCE).await?;
         note(&mut tx, authorization, &some, "expired").await?;
         tx.commit().await?;
         removed += some.len() as u64;
-        if some.is_empty() {
-            return Ok(removed);
-        }
     }
 }
 
