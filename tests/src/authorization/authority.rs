@@ -161,6 +161,14 @@ async fn nobody_assigns_roles_in_the_name_of_who_may_not_act() {
         });
         let answer = post(&app, By::Service, "assign-role", body).await.expect(403);
         assert_eq!(answer.text_at("/rule"), "assigner_not_authorized");
+        // That it was tried is in the audit.
+        let path = format!("audit?user_id={}&action=assign_role", bob.user_id);
+        let audit = get(&app, By::Service, &path).await.expect(200);
+        let entry = &audit.body["items"][0];
+        assert_eq!(
+            json!([entry["success"], entry["new_access_level"], entry["performed_by_user_id"]]),
+            json!([false, "admin", ada.user_id])
+        );
     })
     .await;
 }
@@ -177,6 +185,11 @@ async fn who_gives_in_an_organization_waits_for_who_changes_its_members() {
             .expect(200);
         let mut body = tool(&bob.user_id, "oven", "read_only", "organization");
         body["organization_id"] = shop.clone().into();
+        // Nothing is given, too, of what one has.
+        let mut nothing = body.clone();
+        nothing["resource_name"] = "anything".into();
+        nothing["access_level"] = "none".into();
+        post(&app, By::Person(&ada), "grant", nothing).await.expect(403);
         // As whoever removes a member holds it.
         let mut tx = app.ctx.db.begin().await.unwrap();
         tx.lock("organization", &shop).await.unwrap();

@@ -56,6 +56,12 @@ async fn pages_go_on_though_one_resource_was_given_in_many_ways() {
             assert_eq!(seen, expected, "limit {limit}");
             assert_eq!(total, 4);
         }
+        // A place in no list is none.
+        let cursor = polity_kernel::db::Place(vec!["toaster".to_owned(), "a".to_owned()]).encode();
+        for list in [&format!("user-resources/{}", ada.user_id), "resources"] {
+            let path = format!("{list}?cursor={cursor}");
+            get(&app, By::Service, &path).await.expect(400);
+        }
         // As a check says.
         assert!(may(&app, &ada.user_id, "a", "admin").await && !may(&app, &ada.user_id, "no", "read_only").await);
     })

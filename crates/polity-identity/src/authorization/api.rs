@@ -13,7 +13,7 @@ use polity_kernel::{
     VERSION,
     caller::{AdminOrService, Caller, Public},
     clock,
-    db::Place,
+    db::{CursorError, Place},
     http::{Json, Problem, Result, Routes, State, codes},
     operation,
 };
@@ -505,6 +505,16 @@ fn hundred() -> i64 {
 fn place(cursor: Option<&str>) -> Result<Option<Place>> {
     let cursor = cursor.filter(|text| !text.is_empty());
     Ok(cursor.map(|text| Place::decode(text, 2)).transpose()?)
+}
+
+/// The same of a resource: its type and its name.
+fn resource_place(cursor: Option<&str>) -> Result<Option<Place>> {
+    let place = place(cursor)?;
+    let names_a_type = |place: &Place| place.0.first().is_some_and(|of| of.parse::<ResourceType>().is_ok());
+    if place.as_ref().is_some_and(|place| !names_a_type(place)) {
+        return Err(CursorError.into());
+    }
+    Ok(place)
 }
 
 pub(super) fn routes() -> Routes<Authorization> {

@@ -13,7 +13,7 @@ use polity_ports::authorization::{AccessLevel, OrganizationPlan, ResourceType, T
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Message, code, name, place};
+use super::{Message, code, name, resource_place};
 use crate::authorization::{
     Authorization,
     guard::Auditor,
@@ -102,7 +102,7 @@ async fn list_catalogue(
     State(authorization): State<Authorization>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Catalogue>> {
-    let after = place(query.cursor.as_deref())?;
+    let after = resource_place(query.cursor.as_deref())?;
     let mut found = service::catalogue(&authorization, query.resource_type, after.as_ref(), query.limit).await?;
     let next_cursor = cut(&mut found, query.limit, |entry| {
         (entry.resource_type, entry.resource_name.clone())
@@ -243,7 +243,7 @@ async fn list_of_organization(
     Query(query): Query<PageQuery>,
 ) -> Result<Json<OrganizationPermissions>> {
     let actor = Actor::of(&caller, None)?;
-    let after = place(query.cursor.as_deref())?;
+    let after = resource_place(query.cursor.as_deref())?;
     let (limit, after) = (query.limit, after.as_ref());
     let mut found = service::organization_permissions(&authorization, &actor, &organization_id, after, limit).await?;
     let next_cursor = cut(&mut found, limit, |one| (one.resource_type, one.resource_name.clone()));

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     catalogue::{EntryOut, OrganizationPermissionOut},
-    check_asker, code, name, place,
+    check_asker, code, name, place, resource_place,
 };
 use crate::authorization::{
     Authorization,
@@ -189,7 +189,7 @@ async fn user_resources(
     Query(query): Query<ResourcesQuery>,
 ) -> Result<Json<UserResources>> {
     check_asker(&caller, &user_id)?;
-    let after = place(query.cursor.as_deref())?;
+    let after = resource_place(query.cursor.as_deref())?;
     let found = service::accessible(&authorization, &user_id, query.resource_type, after, query.limit).await?;
     Ok(Json(UserResources {
         user_id,

@@ -92,9 +92,7 @@ async fn assign_role(
         ip: ip.to_string(),
         user_agent,
     };
-    let mut tx = authorization.ctx.db.begin().await?;
-    let normalized_role = service::assign_role(&mut tx, &authorization, asking, wanted).await?;
-    tx.commit().await?;
+    let normalized_role = service::assign_role(&authorization, &asking, &wanted).await?;
     Ok(Json(RoleAssigned {
         message: "Role assigned successfully",
         normalized_role,

@@ -233,7 +233,8 @@ impl Bound {
         let question = Question {
             resource_type: new.resource_type,
             resource_name: &new.resource_name,
-            level: new.access_level,
+            // What gives nothing is about something they have, too.
+            level: new.access_level.max(AccessLevel::ReadOnly),
             organization_id: new.organization_id.as_deref(),
             now: last.unwrap_or(DateTime::<Utc>::MAX_UTC),
         };
