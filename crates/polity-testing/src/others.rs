@@ -61,7 +61,9 @@ impl Subscriptions for Doubles {
         let is_broken = self.are_subscriptions_broken.load(Ordering::SeqCst);
         Box::pin(async move {
             if is_broken {
-                return Err(Error::Unavailable("the double of subscriptions is out of order".to_owned()));
+                return Err(Error::Unavailable(
+                    "the double of subscriptions is out of order".to_owned(),
+                ));
             }
             Ok(tier.unwrap_or(Tier::Free))
         })

@@ -28,7 +28,9 @@ async fn what_everybody_or_an_organization_has_is_given_by_a_super_admin_or_a_se
         let own = json!({ "access_level": "owner" });
         let of_shop = format!("organizations/{shop}/permissions/mcp_tool/oven");
         // Who is in it, or is everybody, would give to themselves.
-        put(&app, &support, "resources/mcp_tool/oven", entry.clone()).await.expect(403);
+        put(&app, &support, "resources/mcp_tool/oven", entry.clone())
+            .await
+            .expect(403);
         put(&app, &support, &of_shop, own.clone()).await.expect(403);
         assert!(!may(&app, &support.user_id, "oven", "read_only").await);
         put(&app, &root, &of_shop, own).await.expect(200);
@@ -41,7 +43,12 @@ async fn what_everybody_or_an_organization_has_is_given_by_a_super_admin_or_a_se
         }
         assert!(!may(&app, &support.user_id, "oven", "read_only").await);
         // What was done to them is in the audit like everything else.
-        let audit = get(&app, By::Person(&root), "audit?resource_type=mcp_tool&resource_name=oven").await;
+        let audit = get(
+            &app,
+            By::Person(&root),
+            "audit?resource_type=mcp_tool&resource_name=oven",
+        )
+        .await;
         let mut steps: Vec<String> = audit.expect(200).body["items"]
             .as_array()
             .unwrap()
@@ -49,7 +56,13 @@ async fn what_everybody_or_an_organization_has_is_given_by_a_super_admin_or_a_se
             .filter(|entry| entry["action"] != "check")
             .map(|entry| {
                 let text = |member: &str| entry[member].as_str().unwrap_or("-").to_owned();
-                let parts = ["action", "user_id", "old_access_level", "new_access_level", "performed_by_user_id"];
+                let parts = [
+                    "action",
+                    "user_id",
+                    "old_access_level",
+                    "new_access_level",
+                    "performed_by_user_id",
+                ];
                 parts.map(text).join(" ")
             })
             .collect();
@@ -82,7 +95,9 @@ async fn what_is_held_in_an_organization_is_given_in_it_alone() {
         give(&app, &support.user_id, "kettle", "read_only", more.clone()).await;
         for name in ["oven", "kettle"] {
             let mut body = tool(&ada.user_id, name, "read_only", "admin_grant");
-            post(&app, By::Person(&support), "grant", body.clone()).await.expect(403);
+            post(&app, By::Person(&support), "grant", body.clone())
+                .await
+                .expect(403);
             body["organization_id"] = shop.clone().into();
             post(&app, By::Person(&support), "grant", body).await.expect(200);
         }
@@ -109,7 +124,9 @@ async fn nobody_gives_for_longer_than_they_have_it() {
         ] {
             let mut body = tool(&ada.user_id, "oven", level, "admin_grant");
             body["expires_at"] = until;
-            post(&app, By::Person(&support), "grant", body.clone()).await.expect(status);
+            post(&app, By::Person(&support), "grant", body.clone())
+                .await
+                .expect(status);
         }
     })
     .await;
@@ -166,7 +183,11 @@ async fn nobody_assigns_roles_in_the_name_of_who_may_not_act() {
         let audit = get(&app, By::Service, &path).await.expect(200);
         let entry = &audit.body["items"][0];
         assert_eq!(
-            json!([entry["success"], entry["new_access_level"], entry["performed_by_user_id"]]),
+            json!([
+                entry["success"],
+                entry["new_access_level"],
+                entry["performed_by_user_id"]
+            ]),
             json!([false, "admin", ada.user_id])
         );
     })

@@ -84,7 +84,11 @@ async fn ec_017_a_check_answers_though_nothing_can_be_looked_up() {
         let answer = post(&app, By::Service, "check-access/batch", body).await.expect(200);
         for at in 0..2 {
             assert_eq!(answer.body["results"][at]["has_access"], false);
-            assert!(answer.text_at(&format!("/results/{at}/reason")).starts_with("Access check failed: "));
+            assert!(
+                answer
+                    .text_at(&format!("/results/{at}/reason"))
+                    .starts_with("Access check failed: ")
+            );
         }
         let body = json!({ "user_id": ada.user_id, "resource_id": "prj_a", "action": "write" });
         let answer = post(&app, By::Service, "check", body).await.expect(200);
@@ -107,7 +111,11 @@ async fn who_is_restored_keeps_what_was_given_since_however_late_the_deletion_is
         let body = json!({ "is_active": true });
         app.put(&path).service().json(&body).send().await.expect(200);
         give(&app, &ada.user_id, "kettle", "read_only", json!({})).await;
-        let heard_again = app.ctx.events.replay(&app.ctx.db, "authorization.follow_owners", 0).await;
+        let heard_again = app
+            .ctx
+            .events
+            .replay(&app.ctx.db, "authorization.follow_owners", 0)
+            .await;
         assert!(heard_again.unwrap());
         app.settle().await;
         assert!(!may(&app, &ada.user_id, "oven", "read_only").await);
@@ -178,7 +186,11 @@ async fn refusals_are_said_once_whatever_is_varied_and_of_nobody_nothing_is_kept
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let of = |id: &str| entries.iter().filter(|entry| entry["user_id"] == id).count();
-        assert_eq!((of(&ada.user_id), of(&bob.user_id), of("usr_nobody")), (1, 1, 1), "{entries:?}");
+        assert_eq!(
+            (of(&ada.user_id), of(&bob.user_id), of("usr_nobody")),
+            (1, 1, 1),
+            "{entries:?}"
+        );
         let mut read = app.ctx.db.read().await.unwrap();
         let known: Vec<(String,)> = read.sql("select user_id from permission_check").all().await.unwrap();
         assert!(known.iter().all(|(id,)| id != "usr_nobody"), "{known:?}");

@@ -260,12 +260,7 @@ pub(super) async fn people_with_ended(conn: &mut Conn, now: DateTime<Utc>, limit
 }
 
 /// Deletes some of what has ended of these people, and says what it was.
-pub(super) async fn take_ended(
-    tx: &mut Tx,
-    people: &List,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<Permission>> {
+pub(super) async fn take_ended(tx: &mut Tx, people: &List, now: DateTime<Utc>, limit: i64) -> Result<Vec<Permission>> {
     tx.sql(
         "delete from permission
          where id in (select id from permission where expires_at is not null and expires_at <= $1 and user_id in list($3)
@@ -340,12 +335,14 @@ pub(super) async fn delete_organization_permission(
     organization_id: &str,
     resource: Named<'_>,
 ) -> Result<()> {
-    tx.sql("delete from organization_permission where organization_id = $1 and resource_type = $2 and resource_name = $3")
-        .bind(organization_id)
-        .bind(&resource.resource_type)
-        .bind(resource.resource_name)
-        .execute()
-        .await?;
+    tx.sql(
+        "delete from organization_permission where organization_id = $1 and resource_type = $2 and resource_name = $3",
+    )
+    .bind(organization_id)
+    .bind(&resource.resource_type)
+    .bind(resource.resource_name)
+    .execute()
+    .await?;
     Ok(())
 }
 

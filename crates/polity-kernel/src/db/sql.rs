@@ -206,10 +206,9 @@ mod tests {
             render(sql, Dialect::Lite),
             "select cast(r.item ->> 'at' as integer) from (select value as item from json_each(?1)) as r"
         );
-        assert!(
-            render(sql, Dialect::Pg)
-                .starts_with("select (timestamptz 'epoch' + cast(r.item ->> 'at' as bigint) / 1000000 * interval '1 second'")
-        );
+        assert!(render(sql, Dialect::Pg).starts_with(
+            "select (timestamptz 'epoch' + cast(r.item ->> 'at' as bigint) / 1000000 * interval '1 second'"
+        ));
     }
 
     #[test]

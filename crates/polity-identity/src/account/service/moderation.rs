@@ -296,7 +296,12 @@ pub(crate) async fn add_role(
     if account.deleted_at.is_some() {
         return Err(Error::NotFound(user_id.0.clone()));
     }
-    let mut roles: Vec<String> = account.admin_roles.0.iter().map(|role| role.as_str().to_owned()).collect();
+    let mut roles: Vec<String> = account
+        .admin_roles
+        .0
+        .iter()
+        .map(|role| role.as_str().to_owned())
+        .collect();
     roles.push(role.as_str().to_owned());
     assign_roles(tx, ctx, actor, user_id, &roles).await
 }

@@ -114,7 +114,9 @@ pub(in crate::authorization) async fn put_entry(
     };
     let before = store::catalogue_entry(tx, resource).await?;
     store::put_catalogue_entry(tx, &entry).await?;
-    let old = before.filter(|before| before.is_enabled).map(|before| before.access_level);
+    let old = before
+        .filter(|before| before.is_enabled)
+        .map(|before| before.access_level);
     let new = entry.is_enabled.then_some(entry.access_level);
     note(tx, authorization, actor, (EVERYBODY, resource), (old, new)).await?;
     authorization.tell_catalogue(tx).await?;
@@ -198,7 +200,9 @@ pub(in crate::authorization) async fn put_organization_permission(
         resource_name,
     };
     store::put_organization_permission(tx, &after).await?;
-    let old = before.filter(|before| before.is_enabled).map(|before| before.access_level);
+    let old = before
+        .filter(|before| before.is_enabled)
+        .map(|before| before.access_level);
     let new = after.is_enabled.then_some(after.access_level);
     let resource = Named {
         resource_type,

@@ -150,23 +150,30 @@ pub(in crate::authorization) async fn permissions(
     (after, limit): (Option<Named<'_>>, i64),
     now: DateTime<Utc>,
 ) -> Result<Vec<Permission>> {
-    let mut page = Filter::new(permission!(
-        "(select id, user_id, resource_type, resource_name, access_level, permission_source, organization_id,
-                 granted_by_user_id, expires_at, reason, created_at, updated_at,
-                 row_number() over (partition by resource_type, resource_name order by access_level desc) as place
-          from permission where access_level > 0"
-    ));
+    let mut page = Filter::new(permission!("permission where access_level > 0"));
     page.and("user_id = ?", user_id);
     page.and_some("resource_type = ?", of_type.as_ref());
     if let Some(after) = &after {
-        page.and("resource_type >= ?", &after.resource_type);
-        page.with("and (resource_type > ?", &after.resource_type)
-            .with("or resource_name > ?)", after.resource_name);
+        page.and("(resource_type, resource_name) > (?", &after.resource_type)
+            .with(", ?)", after.resource_name);
     }
     page.and("(expires_at is null or expires_at > ?)", &now);
     page.and("(organization_id = '' or organization_id in list(?))", organizations);
-    page.push(") as permission where permission.place = 1");
-    page.push("order by permission.resource_type, permission.resource_name");
+    // Looked up for each row of the page, where numbering the rows of a resource would read all of them first.
+    page.push(
+        "and not exists (
+             select 1 from permission as higher
+             where higher.user_id = permission.user_id and higher.resource_type = permission.resource_type
+               and higher.resource_name = permission.resource_name
+               and (higher.access_level > permission.access_level
+                    or higher.access_level = permission.access_level and higher.id > permission.id)",
+    );
+    page.and("(higher.expires_at is null or higher.expires_at > ?)", &now);
+    page.and(
+        "(higher.organization_id = '' or higher.organization_id in list(?))",
+        organizations,
+    );
+    page.push(") order by resource_type, resource_name");
     page.with("limit ?", &limit);
     conn.filter(page).all().await
 }
@@ -213,7 +220,9 @@ pub(in crate::authorization) async fn subscribed(
     of_type: Option<ResourceType>,
     (after, limit): (Option<Named<'_>>, i64),
 ) -> Result<Vec<CatalogueEntry>> {
-    let mut page = Filter::new(catalogue!("resource_permission as entry where entry.is_enabled and entry.access_level > 0"));
+    let mut page = Filter::new(catalogue!(
+        "resource_permission as entry where entry.is_enabled and entry.access_level > 0"
+    ));
     page.and("entry.subscription_tier_required <= ?", &tier);
     page.and_some("entry.resource_type = ?", of_type.as_ref());
     if let Some(after) = &after {
