@@ -9,7 +9,7 @@ use super::{BASE, By, get, give, give_organization, may, post, tool};
 use crate::organization::{add, organization};
 
 /// An administrator with roles, but not super_admin.
-async fn support(app: &App, root: &Person) -> Person {
+pub(super) async fn support(app: &App, root: &Person) -> Person {
     let support = app.admin_named("support@example.com").await;
     app.put(&format!("/api/v1/account/admin/accounts/{}/roles", support.user_id))
         .bearer(&root.access_token)

@@ -1,11 +1,14 @@
 //! Authorization over HTTP, on both databases.
 
+mod authority;
 mod cascades;
 mod checks;
+mod facts;
 mod grants;
 mod listing;
 mod replicas;
 mod roles;
+mod shapes;
 
 use polity_testing::{Answer, App, Person, Request};
 use serde_json::{Value, json};

@@ -32,6 +32,7 @@ use polity_kernel::{
 
 pub use error::Error;
 pub use model::{Account, AccountId, AdminRole, Status, fold_email};
+pub(crate) use service::add_role;
 pub use service::{
     Ensured, NewAccount, RoleActor, assign_roles, claims, count_super_admins, ensure, existing, of_address,
 };

@@ -112,6 +112,8 @@ pub(super) struct Person {
     pub acts_in: Option<String>,
     /// The organizations they are active members of.
     pub standings: Vec<Standing>,
+    /// Until when this may be remembered: not at all if there is nobody, or if something could not be found out.
+    pub until: DateTime<Utc>,
 }
 
 impl Person {
