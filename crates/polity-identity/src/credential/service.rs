@@ -20,7 +20,8 @@ pub(super) use lifecycle::{
 pub(super) use quota::{tell_credits, tell_used};
 pub(super) use scopes::{NewScope, ScopeChange, add_scope, change_scope, scope, scopes};
 pub(super) use tokens::{
-    NewToken, TokenChange, Workspace, change_token, create_token, revoke_token, rotate_token, token, tokens, workspace,
+    NewToken, TokenChange, Workspace, change_token, create_token, kept_workspace, revoke_token, rotate_token, token,
+    tokens, workspace,
 };
 pub(crate) use usage::{Granularity, Item, calls, calls_today, spans, usage_vs_limit};
 pub(super) use usage::{Log, LogQuery, log, status};
