@@ -5,7 +5,8 @@ use std::time::Duration;
 use polity_testing::App;
 use serde_json::json;
 
-use crate::organization::{add, organization};
+use super::{key, key_in, verify};
+use crate::organization::{BASE, add, organization};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_is_removed_meanwhile_leaves_no_token_behind() {
@@ -45,6 +46,39 @@ async fn who_is_removed_meanwhile_leaves_no_token_behind() {
         );
         made.expect(404);
         rotated.expect(404);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_quota_of_an_organization_is_used_by_what_counts_against_it() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let id = organization(&app, &ada, "A").await;
+        let limits = app.put(&format!("{BASE}/{id}/rate-limits")).bearer(&ada.access_token);
+        limits.json(&json!({ "requests_per_day": 10 })).send().await.expect(200);
+        let (own, _) = key_in(&app, &ada, &id, json!({ "rate_limits": { "requests_per_day": null } })).await;
+        let (common, _) = key_in(&app, &ada, &id, json!({})).await;
+        let told = async || {
+            let path = format!("/api/v1/auth/rate-limits/usage-vs-limit?organization_id={id}");
+            // Reading it writes what was counted.
+            app.get(&path).bearer(&ada.access_token).send().await.expect(200);
+            app.settle().await;
+            let types = ["auth_service.apikey.quota_reached"];
+            let events = app.ctx.events.read_after(&app.ctx.db, 0, &types, 100).await.unwrap();
+            events
+                .iter()
+                .map(|event| (event.data["percent"].clone(), event.data["used"].clone()))
+                .collect::<Vec<_>>()
+        };
+        // A key without limit takes nothing of the organization's.
+        verify(&app, &own, json!({ "cost": 9 })).await.expect(200);
+        verify(&app, &common, json!({})).await.expect(200);
+        assert_eq!(told().await, []);
+        verify(&app, &common, json!({ "cost": 7 })).await.expect(200);
+        assert_eq!(told().await, [(json!(80), json!(8))]);
+        verify(&app, &common, json!({ "cost": 2 })).await.expect(200);
+        assert_eq!(told().await, [(json!(80), json!(8)), (json!(100), json!(10))]);
     })
     .await;
 }

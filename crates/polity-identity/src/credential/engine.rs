@@ -280,7 +280,13 @@ impl Credentials {
                 continue;
             }
             let (requests, tokens) = if limit.scope_id == organization_id {
-                store::usage::used_of_organization(read, organization_id, limit.field, day).await?
+                let common = store::usage::Common {
+                    organization_id: organization_id.to_owned(),
+                    field: limit.field,
+                    day,
+                };
+                let used = store::usage::used_of_organizations(read, &[common]).await?;
+                used.first().map_or((0, 0), |used| (used.requests, used.tokens))
             } else {
                 store::usage::used(read, organization_id, &limit.scope_id, "day", day).await?
             };

@@ -138,26 +138,41 @@ pub(crate) async fn used(
     Ok(row.unwrap_or_default())
 }
 
-/// Requests and tokens in a day of the keys of an organization that have no limit of their own of that name, and so count
-/// against the organization's.
-pub(crate) async fn used_of_organization(
-    conn: &mut Conn,
-    organization_id: &str,
-    field: &str,
-    day: i64,
-) -> Result<(i64, i64)> {
+/// A limit of an organization, and the day of which its uses are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub(crate) struct Common {
+    pub organization_id: String,
+    pub field: &'static str,
+    pub day: i64,
+}
+
+/// What counts against such a limit: requests and tokens of the organization's keys that have none of their own of that
+/// name.
+#[derive(Debug, Clone, Record)]
+pub(crate) struct CommonUse {
+    pub organization_id: String,
+    pub field: String,
+    pub requests: i64,
+    pub tokens: i64,
+}
+
+/// What counts against these limits; nothing of one that nobody used.
+pub(crate) async fn used_of_organizations(conn: &mut Conn, limits: &[Common]) -> Result<Vec<CommonUse>> {
+    if limits.is_empty() {
+        return Ok(Vec::new());
+    }
     conn.sql(
-        "select cast(coalesce(sum(u.requests), 0) as bigint), cast(coalesce(sum(u.tokens), 0) as bigint)
-         from credential as c
+        "select c.organization_id, r.item ->> 'field' as field, cast(sum(u.requests) as bigint) as requests,
+                cast(sum(u.tokens) as bigint) as tokens
+         from rows($1) as r
+         join credential as c on c.organization_id = r.item ->> 'organization_id' and c.kind in ('user', 'service')
+                             and (c.rate_limits -> (r.item ->> 'field')) is null
          join credential_usage as u on u.organization_id = c.organization_id and u.credential_id = c.id
-                                   and u.grain = 'day' and u.start = $3
-         where c.organization_id = $1 and c.kind in ('user', 'service')
-           and (c.rate_limits -> cast($2 as text)) is null",
+                                   and u.grain = 'day' and u.start = cast(r.item ->> 'day' as bigint)
+         group by c.organization_id, r.item ->> 'field'",
     )
-    .bind(organization_id)
-    .bind(field)
-    .bind(&day)
-    .one()
+    .bind(&Rows::of(limits))
+    .all()
     .await
 }
 
