@@ -5,7 +5,7 @@ use std::time::Duration;
 use polity_testing::App;
 use serde_json::json;
 
-use super::{key, key_in, verify};
+use super::{key, key_in, token, verify};
 use crate::organization::{BASE, add, organization};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -79,6 +79,26 @@ async fn the_quota_of_an_organization_is_used_by_what_counts_against_it() {
         assert_eq!(told().await, [(json!(80), json!(8))]);
         verify(&app, &common, json!({ "cost": 2 })).await.expect(200);
         assert_eq!(told().await, [(json!(80), json!(8)), (json!(100), json!(10))]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_is_a_service_account_and_no_persons_key() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let (text, _) = key(&app, &ada, json!({})).await;
+        let account = json!({ "owner_type": "service_account", "service_account_id": "gateway" });
+        let persons = json!({ "scopes": ["auth.api_keys.verify"] });
+        for (more, status) in [(account, 200), (json!({}), 403), (persons, 403)] {
+            let (with, _) = key(&app, &ada, more).await;
+            let ask = app.post("/api/v1/auth/verify-api-key").header("X-API-Key", &with);
+            ask.json(&json!({ "api_key": text })).send().await.expect(status);
+        }
+        // A token acts for a person.
+        let (token, _) = token(&app, &ada, json!({ "scopes": ["*"] })).await;
+        let ask = app.post("/api/v1/auth/verify-api-key").bearer(&token);
+        ask.json(&json!({ "api_key": text })).send().await.expect(403);
     })
     .await;
 }

@@ -420,6 +420,10 @@ fn caller_of(credential: &Credential, grant: Grant) -> Caller {
         kind: CallerKind::ApiCredential,
         id: credential.id.clone(),
         on_behalf_of: credential.subject_id.clone().filter(|_| acts_for_person),
+        service_account_id: credential
+            .subject_id
+            .clone()
+            .filter(|_| credential.kind == Kind::Service),
         email: None,
         organization_id: Some(credential.organization_id.clone()),
         permissions: Vec::new(),
