@@ -102,3 +102,26 @@ async fn a_gateway_is_a_service_account_and_no_persons_key() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_names_a_person_asks_for_no_more_than_they_may() {
+    App::each(async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        let (text, _) = key(&app, &ada, json!({})).await;
+        let verify = || {
+            app.post("/api/v1/auth/verify-api-key")
+                .json(&json!({ "api_key": text }))
+                .service()
+        };
+        verify().send().await.expect(200);
+        for person in [&ada, &bob] {
+            verify().on_behalf_of(&person.user_id).send().await.expect(403);
+            let pair = app.post("/api/v1/auth/device/frame/pairing-token").service();
+            pair.on_behalf_of(&person.user_id).send().await.expect(403);
+        }
+    })
+    .await;
+}
