@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use polity_testing::App;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{key, key_in, token, verify};
 use crate::organization::{BASE, add, organization};
@@ -122,6 +122,73 @@ async fn a_service_that_names_a_person_asks_for_no_more_than_they_may() {
             let pair = app.post("/api/v1/auth/device/frame/pairing-token").service();
             pair.on_behalf_of(&person.user_id).send().await.expect(403);
         }
+    })
+    .await;
+}
+
+/// Many requests of a credential, as they stand in the log.
+async fn logged(app: &App, organization: &str, credential: &str, many: i64) {
+    let mut tx = app.ctx.db.begin().await.unwrap();
+    let rows: Vec<Value> = (0..many)
+        .map(|n| json!({ "id": format!("use_{credential}_{n}"), "minute": n / 7 * 60, "endpoint": format!("/{n}") }))
+        .collect();
+    tx.sql(
+        "insert into usage_log (id, organization_id, credential_id, minute, method, endpoint, status_code, requests,
+                                milliseconds, ip, user_agent)
+         select r.item ->> 'id', $2, $3, cast(r.item ->> 'minute' as bigint), 'GET', r.item ->> 'endpoint', 200, 1, 1,
+                '192.0.2.7', 'curl'
+         from rows($1) as r",
+    )
+    .bind(&polity_kernel::db::Rows::of(&rows))
+    .bind(organization)
+    .bind(credential)
+    .execute()
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_log_is_forgotten_bit_by_bit() {
+    App::each(async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        let id = organization(&app, &ada, "A").await;
+        add(&app, &ada, &id, &bob, "member").await.expect(200);
+        let made = app
+            .post(&format!("/api/v1/integration/tokens?workspace_id={id}"))
+            .bearer(&bob.access_token)
+            .json(&json!({ "name": "t" }));
+        let theirs = made.send().await.expect(201).text_at("/id").to_owned();
+        let (_, own) = key(&app, &bob, json!({})).await;
+        let (_, other) = key_in(&app, &ada, &id, json!({})).await;
+        logged(&app, &id, &theirs, 1_203).await;
+        logged(&app, &bob.user_id, &own, 1_203).await;
+        logged(&app, &id, &other, 5).await;
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        let said = polity_ports::account::UserErased {
+            user_id: bob.user_id.clone(),
+            erased_at: app.ctx.clock.now(),
+        };
+        let event = polity_ports::Said::event(&said);
+        app.ctx.events.publish(&mut tx, event).await.unwrap();
+        tx.commit().await.unwrap();
+        app.settle().await;
+        let mut read = app.ctx.db.read().await.unwrap();
+        let left: Vec<(String, i64)> = read
+            .sql("select credential_id, count(*) from usage_log where ip <> '' or user_agent <> '' group by credential_id")
+            .all()
+            .await
+            .unwrap();
+        assert_eq!(left, [(other, 5)]);
+        let (jobs,) = read
+            .sql("select count(*) from job where kind = 'credential.forget'")
+            .one::<(i64,)>()
+            .await
+            .unwrap();
+        assert_eq!(jobs, 1);
     })
     .await;
 }

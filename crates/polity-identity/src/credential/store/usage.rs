@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use polity_kernel::{
     Record,
-    db::{Conn, Filter, Result, Rows, Tx},
+    db::{Conn, Filter, List, Result, Rows, Tx},
 };
 use serde::Serialize;
 
@@ -270,6 +270,30 @@ pub(crate) async fn count_log(conn: &mut Conn, wanted: &LogFilter) -> Result<i64
         .one::<(i64,)>()
         .await?;
     Ok(total)
+}
+
+/// A place in the log: minute and id.
+pub(crate) type Place = (i64, String);
+
+/// Takes the addresses off some entries of a credential, those after a place; says where they end, `None` at the end.
+pub(crate) async fn forget_some(tx: &mut Tx, credential_id: &str, after: &Place, limit: i64) -> Result<Option<Place>> {
+    let some: Vec<Place> = tx
+        .sql(
+            "select minute, id from usage_log
+             where credential_id = $1 and minute >= $2 and (minute > $2 or id > $3)
+             order by minute, id limit $4",
+        )
+        .bind(credential_id)
+        .bind(&after.0)
+        .bind(&after.1)
+        .bind(&limit)
+        .all()
+        .await?;
+    tx.sql("update usage_log set ip = '', user_agent = '' where id in (select item from list($1) as ids)")
+        .bind(&List::of(some.iter().map(|(_, id)| id)))
+        .execute()
+        .await?;
+    Ok(some.into_iter().last())
 }
 
 /// What is older than these moments, in seconds since 1970, is deleted.
