@@ -126,6 +126,34 @@ async fn a_service_that_names_a_person_asks_for_no_more_than_they_may() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn out_of_credits_is_said_in_headers_too() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let credits = json!({ "credits": { "remaining": 1, "refill_amount": 3, "refill_interval": "daily" } });
+        let (text, _) = key(&app, &ada, credits).await;
+        verify(&app, &text, json!({})).await.expect(200);
+        let over = verify(&app, &text, json!({})).await.expect(429);
+        assert_eq!(
+            (over.header("x-ratelimit-limit"), over.header("x-ratelimit-remaining")),
+            ("3", "0")
+        );
+        assert_eq!(over.header("x-ratelimit-reset"), over.header("retry-after"));
+        // Where nothing is filled up there is nothing to wait for.
+        let (text, _) = key(&app, &ada, json!({ "credits": { "remaining": 1 } })).await;
+        let over = verify(&app, &text, json!({ "cost": 2 })).await.expect(429);
+        assert_eq!(
+            (over.header("x-ratelimit-limit"), over.header("x-ratelimit-remaining")),
+            ("1", "1")
+        );
+        assert_eq!(
+            (over.header("x-ratelimit-reset"), &over.body["remaining"]),
+            ("", &json!(1))
+        );
+    })
+    .await;
+}
+
 /// Many requests of a credential, as they stand in the log.
 async fn logged(app: &App, organization: &str, credential: &str, many: i64) {
     let mut tx = app.ctx.db.begin().await.unwrap();

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use polity_kernel::{
     Ctx, TokenText,
     cache::{Cache, Invalidations, Stale},
@@ -451,8 +451,15 @@ impl Limited {
         let limit = credential.credit_amount.or(credential.credits).unwrap_or(0);
         let wait = credential.credit_interval.map(|interval| interval.until_next(now));
         let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-ratelimit-limit", limit.max(0)),
+            ("x-ratelimit-remaining", left.max(0)),
+        ] {
+            headers.insert(HeaderName::from_static(name), value.into());
+        }
         if let Some(wait) = wait {
             headers.insert(http::header::RETRY_AFTER, wait.into());
+            headers.insert(HeaderName::from_static("x-ratelimit-reset"), wait.into());
         }
         Self {
             field: "credits",
