@@ -200,12 +200,11 @@ pub(super) async fn count_owners(conn: &mut Conn, organization_id: &str) -> Resu
 }
 
 /// How many organizations somebody owns.
-pub(super) async fn count_owned(conn: &mut Conn, user_id: &str) -> Result<i64> {
+pub(super) async fn count_made(conn: &mut Conn, user_id: &str) -> Result<i64> {
     let (count,) = conn
         .sql(
             "select count(*) from membership join organization on organization.organization_id = membership.organization_id
-             where membership.user_id = $1 and membership.status = 'active' and membership.role = 'owner'
-               and organization.status <> 'deleted'",
+             where membership.user_id = $1 and membership.is_founder and organization.status <> 'deleted'",
         )
         .bind(user_id)
         .one::<(i64,)>()

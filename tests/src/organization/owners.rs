@@ -1,0 +1,53 @@
+//! How many organizations somebody makes, who sees all of them, and how members are found.
+
+use polity_testing::{App, Person};
+use reqwest::Method;
+use serde_json::json;
+
+use super::{BASE, add, organization};
+
+async fn make(app: &App, owner: &Person, status: u16) {
+    let body = json!({ "name": "One more", "billing_email": "billing@example.com" });
+    let asked = app.post(BASE).bearer(&owner.access_token).json(&body);
+    asked.send().await.expect(status);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_kept_from_making_organizations_by_what_others_give_them() {
+    App::each_with(json!({ "organization": { "most_owned": 2 } }), async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        for name in ["A", "B"] {
+            let id = organization(&app, &ada, name).await;
+            add(&app, &ada, &id, &bob, "member").await.expect(200);
+            let transfer = app.post(&format!("{BASE}/{id}/transfer")).bearer(&ada.access_token);
+            let to = json!({ "user_id": bob.user_id });
+            transfer.json(&to).send().await.expect(200);
+        }
+        // Two are his, and he made none of them.
+        let own = organization(&app, &bob, "C").await;
+        make(&app, &bob, 200).await;
+        make(&app, &bob, 400).await;
+        // She made two; that she gave them away does not let her make two more.
+        make(&app, &ada, 400).await;
+        let gone = app.request(Method::DELETE, &format!("{BASE}/{own}"));
+        gone.bearer(&bob.access_token).send().await.expect(200);
+        make(&app, &bob, 200).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_list_of_all_organizations_is_for_administrators_of_the_platform() {
+    App::each(async |app| {
+        let root = app.admin().await;
+        let ask = || app.get("/api/v1/organization/admin/organizations");
+        ask().bearer(&root.access_token).send().await.expect(200);
+        ask().service().send().await.expect(403);
+        let named = ask().service().on_behalf_of(&root.user_id);
+        named.send().await.expect(403);
+    })
+    .await;
+}
