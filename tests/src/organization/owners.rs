@@ -51,3 +51,56 @@ async fn the_list_of_all_organizations_is_for_administrators_of_the_platform() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_are_found_in_any_case_of_any_alphabet() {
+    App::each(async |app| {
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
+        let id = organization(&app, &ada, "A").await;
+        add(&app, &ada, &id, &bob, "member").await.expect(200);
+        let body = json!({ "department": "Übersetzung", "title": "ΣΊΓΜΑ" });
+        let change = app.put(&format!("{BASE}/{id}/members/{}", bob.user_id));
+        change.bearer(&ada.access_token).json(&body).send().await.expect(200);
+        let ask = async |search: &str| {
+            let path = format!("{BASE}/{id}/members?search={search}");
+            let found = app.get(&path).bearer(&ada.access_token).send().await.expect(200);
+            found.body["total"].as_i64().unwrap()
+        };
+        // über, ÜBER, ίγμα
+        for search in ["%C3%BCber", "%C3%9CBER", "%CE%AF%CE%B3%CE%BC%CE%B1"] {
+            assert_eq!(ask(search).await, 1, "{search}");
+        }
+        assert_eq!(ask(&bob.user_id).await, 1);
+        // A row from before there was anything to search in.
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        tx.sql("update membership set search = null where organization_id = $1")
+            .bind(&id)
+            .execute()
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(ask("bersetzung").await, 1);
+        app.advance(std::time::Duration::from_hours(24));
+        for _ in 0..400 {
+            app.settle().await;
+            let mut read = app.ctx.db.read().await.unwrap();
+            let (left,) = read
+                .sql("select count(*) from membership where search is null")
+                .one::<(i64,)>()
+                .await
+                .unwrap();
+            if left == 0 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let bearer = crate::credential::again(&app, &ada.email).await;
+        let path = format!("{BASE}/{id}/members?search=%C3%BCber");
+        let found = app.get(&path).bearer(&bearer).send().await.expect(200);
+        assert_eq!(found.body["total"], 1);
+    })
+    .await;
+}
