@@ -238,11 +238,13 @@ async fn begin(heard: &Invalidations, db: &Db) -> Result<Place> {
 }
 
 type Told = (i64, String, String);
+/// The highest place that was deleted, and something that was told.
+type Row = (i64, Option<i64>, Option<String>, Option<String>);
 
 /// The highest place that was deleted, and what was told after a place; as of one moment.
 async fn told_after(db: &Db, after: i64) -> Result<(i64, Vec<Told>)> {
     let mut read = db.read().await?;
-    let rows: Vec<(i64, Option<i64>, Option<String>, Option<String>)> = read
+    let rows: Vec<Row> = read
         .sql(
             "select pruned.seq, told.seq, told.kind, told.subject
              from invalidation_pruned as pruned left join invalidation as told on told.seq > $1

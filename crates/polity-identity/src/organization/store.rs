@@ -184,7 +184,7 @@ pub(super) async fn put_member(tx: &mut Tx, member: &Membership, now: DateTime<U
 
 /// What a member is searched by.
 #[derive(Serialize)]
-struct Text {
+struct Searched {
     organization_id: String,
     user_id: String,
     text: String,
@@ -198,9 +198,9 @@ pub(super) async fn fill_search(tx: &mut Tx, limit: i64) -> Result<u64> {
         .bind(&limit)
         .all()
         .await?;
-    let texts: Vec<Text> = some
+    let texts: Vec<Searched> = some
         .into_iter()
-        .map(|(organization_id, user_id, department, title)| Text {
+        .map(|(organization_id, user_id, department, title)| Searched {
             text: member_text(department.as_deref(), title.as_deref(), &user_id),
             organization_id,
             user_id,
