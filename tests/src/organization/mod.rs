@@ -3,6 +3,7 @@
 mod cascades;
 mod credentials;
 mod members;
+mod owners;
 mod records;
 mod sharing;
 mod sharing_quotas;

@@ -38,6 +38,8 @@ pub use service::{
 };
 pub use settings::AccountSettings;
 
+pub(crate) use guard::PlatformAdmin;
+
 /// What is always true of this service.
 pub const SERVICE: Service = Service {
     name: "account",

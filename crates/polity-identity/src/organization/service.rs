@@ -15,7 +15,7 @@ use polity_kernel::{
     db::{Conn, List, Tx},
 };
 
-pub(super) use audit::{clean_up, trail};
+pub(super) use audit::{clean_up, fill_search, trail};
 pub(super) use context::switch;
 pub(crate) use context::{Context, acting, context};
 pub(super) use listing::{all, members, of_person, platform_stats, stats, usage};

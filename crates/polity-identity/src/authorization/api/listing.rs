@@ -209,6 +209,7 @@ struct VisibleQuery {
     /// What for; at least read_only.
     #[garde(skip)]
     #[serde(default = "super::read_only")]
+    #[schemars(extend("not" = serde_json::json!({ "const": "none" })))]
     required_access_level: AccessLevel,
     /// How many at most.
     #[garde(range(min = 1, max = 1_000))]
