@@ -5,8 +5,8 @@ mod members;
 mod record;
 mod sharing;
 
-use chrono::Duration;
-use polity_kernel::db::Tx;
+use chrono::{DateTime, Duration, Utc};
+use polity_kernel::{db::Tx, event::NewEvent};
 use polity_ports::{
     Said,
     organization::{MemberAdded, OrganizationCreated, RoleAssigned},
@@ -19,6 +19,7 @@ pub(crate) use sharing::{AccessRow, Accesses, SharingRow, Sharings, UseRow, Uses
 
 use super::{Organizations, model::Role, service, store::archive as store};
 use crate::{
+    account,
     archive::{self, Error},
     changes,
 };
@@ -134,7 +135,7 @@ pub(super) async fn clean_up(organizations: &Organizations) -> Result<u64, Error
 /// Shows an imported organization, and says of it and its active members what is said of any.
 ///
 /// # Errors
-/// [`Error::Taken`] if somebody else has taken over.
+/// [`Error::Taken`] if somebody else has taken over, or a member's account was deleted since it was imported.
 pub(crate) async fn show(
     organizations: &Organizations,
     claim: &Claim,
@@ -143,53 +144,60 @@ pub(crate) async fn show(
 ) -> Result<(), Error> {
     let ctx = &organizations.ctx;
     let organization_id = claim.organization_id.as_str();
+    let internal = |text: String| Error::Internal(text);
     let mut tx = ctx.db.begin().await?;
     tx.lock("organization", organization_id).await?;
     renew(&mut tx, organizations, claim).await?;
     store::show(&mut tx, organization_id, record).await?;
     let members = store::active_members(&mut tx, organization_id).await?;
+    let ids: Vec<&str> = members.iter().map(|(id, ..)| id.as_str()).collect();
+    let here = account::existing(&mut tx, &ids).await;
+    let here = here.map_err(|error| internal(error.to_string()))?;
+    if let Some(gone) = ids.iter().find(|id| !here.contains(**id)) {
+        return Err(Error::Taken(format!("The account of {gone} was deleted meanwhile")));
+    }
+    let events = news(record, &members, actor_id, ctx.clock.now());
+    ctx.events.publish_all(&mut tx, events).await?;
+    let place = (organization_id, actor_id);
+    let data = json!({ "members": members.len() });
+    let noted = service::note(&mut tx, ctx, place, "organization.imported", None, data).await;
+    noted.map_err(|error| internal(error.to_string()))?;
+    changes::of_organization(&mut tx, ctx, organization_id).await?;
+    changes::of_people(&mut tx, ctx, members.into_iter().map(|(id, ..)| id).collect()).await?;
+    Ok(tx.commit().await?)
+}
+
+/// What is said of an imported organization and of its active members.
+fn news(record: &OrganizationRow, members: &[store::Active], by: &str, timestamp: DateTime<Utc>) -> Vec<NewEvent> {
+    let organization_id = &record.organization_id;
     let owner = members.iter().find(|(_, role, _)| *role == Role::Owner);
-    let timestamp = ctx.clock.now();
     let created = OrganizationCreated {
-        organization_id: organization_id.to_owned(),
+        organization_id: organization_id.clone(),
         organization_name: record.name.clone(),
         owner_user_id: owner.map_or(&record.created_by, |(id, ..)| id).clone(),
         billing_email: record.billing_email.clone(),
         plan: record.plan.as_str().to_owned(),
         timestamp,
     };
-    let mut events = vec![created.event()];
-    for (user_id, role, permissions) in &members {
+    let of_members = members.iter().flat_map(|(user_id, role, permissions)| {
         let added = MemberAdded {
-            organization_id: organization_id.to_owned(),
+            organization_id: organization_id.clone(),
             user_id: user_id.clone(),
             role: role.as_str().to_owned(),
-            added_by: actor_id.to_owned(),
+            added_by: by.to_owned(),
             permissions: permissions.0.clone(),
             timestamp,
         };
         let assigned = RoleAssigned {
-            actor_user_id: actor_id.to_owned(),
+            actor_user_id: by.to_owned(),
             target_user_id: user_id.clone(),
             scope: "organization".to_owned(),
-            org_id: Some(organization_id.to_owned()),
+            org_id: Some(organization_id.clone()),
             old_role: None,
             new_role: Some(role.as_str().to_owned()),
             timestamp,
         };
-        events.extend([added.event(), assigned.event()]);
-    }
-    ctx.events.publish_all(&mut tx, events).await?;
-    let noted = service::note(
-        &mut tx,
-        ctx,
-        (organization_id, actor_id),
-        "organization.imported",
-        None,
-        json!({ "members": members.len() }),
-    );
-    noted.await.map_err(|error| Error::Internal(error.to_string()))?;
-    changes::of_organization(&mut tx, ctx, organization_id).await?;
-    changes::of_people(&mut tx, ctx, members.into_iter().map(|(id, ..)| id).collect()).await?;
-    Ok(tx.commit().await?)
+        [added.event(), assigned.event()]
+    });
+    std::iter::once(created.event()).chain(of_members).collect()
 }

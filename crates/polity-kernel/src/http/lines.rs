@@ -7,6 +7,7 @@ use axum::{
     extract::{FromRequest, Request},
     response::{IntoResponse, Response},
 };
+use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -90,7 +91,8 @@ impl LinesOut {
         F: Future<Output = Option<(Result<Bytes, E>, T)>> + Send + 'static,
         N: FnMut(T) -> F + Send + 'static,
     {
-        let body = Body::from_stream(futures::stream::unfold(state, next));
+        // The layers around may ask once more after the end.
+        let body = Body::from_stream(futures::stream::unfold(state, next).fuse());
         Self { file, body }
     }
 }

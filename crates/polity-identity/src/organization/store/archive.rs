@@ -135,7 +135,7 @@ pub(in crate::organization) async fn show(tx: &mut Tx, organization_id: &str, re
 }
 
 /// A member, what they are, and what else they may do.
-type Active = (String, Role, Json<Vec<String>>);
+pub(in crate::organization) type Active = (String, Role, Json<Vec<String>>);
 
 /// The active members of an organization that was imported: its archive bounds how many there are.
 pub(in crate::organization) async fn active_members(tx: &mut Tx, organization_id: &str) -> Result<Vec<Active>> {
