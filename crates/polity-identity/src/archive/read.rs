@@ -137,7 +137,7 @@ fn frame(text: &[u8]) -> Result<Vec<&[u8]>, Error> {
         return Err(Errors::one(number, "lines", "the archive has other lines than it says"));
     }
     let hash = hex::encode(digest(&SHA256, &text[..text.len() - last.len()]));
-    if !hash.eq_ignore_ascii_case(&end.sha256) {
+    if hash != end.sha256 {
         return Err(Errors::one(
             number,
             "sha256",
@@ -167,4 +167,57 @@ fn row(line: &[u8], at: &mut usize, known: &mut Known, keys: &mut Keys) -> Resul
         return Err(Wrong("", "is there twice".to_owned()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A small archive, and where its last line begins.
+    fn good() -> (Vec<u8>, usize) {
+        let at = "2027-01-15T08:00:00.000000Z";
+        let lines = [
+            json!({ "format": FORMAT, "version": VERSION, "organization_id": "org_1", "exported_at": at, "parts": [] }),
+            json!({ "part": "organization", "data": {
+                "organization_id": "org_1", "name": "One", "domain": null, "billing_email": "b@example.com",
+                "plan": "free", "status": "suspended", "kind": null, "details": {}, "settings": {}, "security": {},
+                "rate_limits": null, "flag": null, "created_by": "usr_1", "created_at": at, "updated_at": at,
+            } }),
+        ];
+        let mut text: Vec<u8> = lines.iter().flat_map(|line| format!("{line}\n").into_bytes()).collect();
+        let end = text.len();
+        let hash = hex::encode(digest(&SHA256, &text));
+        text.extend(format!("{}\n", json!({ "end": true, "lines": 2, "sha256": hash })).into_bytes());
+        (text, end)
+    }
+
+    #[test]
+    fn a_good_one_is_taken_and_every_cut_one_refused() {
+        let (text, _) = good();
+        assert_eq!(check(&text).ok().as_deref(), Some("org_1"));
+        assert_eq!(rows(&text).len(), 1);
+        // The end of the last line says nothing.
+        for end in 0..text.len() - 1 {
+            assert!(check(&text[..end]).is_err(), "cut after {end} bytes");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_taken_for_an_archive(text: Vec<u8>) {
+            prop_assert!(check(&text).is_err());
+        }
+
+        #[test]
+        fn a_changed_byte_is_noticed(at: prop::sample::Index, byte: u8) {
+            let (mut text, end) = good();
+            let at = at.index(end);
+            prop_assume!(text[at] != byte);
+            text[at] = byte;
+            prop_assert!(check(&text).is_err());
+        }
+    }
 }
