@@ -21,6 +21,11 @@ pub(crate) async fn of_person(tx: &mut Tx, ctx: &Ctx, user_id: &str) -> Result<(
     ctx.invalidations.tell(tx, ctx, PERSON, user_id).await
 }
 
+/// The same of several people.
+pub(crate) async fn of_people(tx: &mut Tx, ctx: &Ctx, people: Vec<String>) -> Result<()> {
+    ctx.invalidations.tell_each(tx, ctx, PERSON, people).await
+}
+
 /// The plan, the status or the limits of an organization are others than before.
 pub(crate) async fn of_organization(tx: &mut Tx, ctx: &Ctx, organization_id: &str) -> Result<()> {
     ctx.invalidations.tell(tx, ctx, ORGANIZATION, organization_id).await

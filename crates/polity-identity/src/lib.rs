@@ -6,6 +6,7 @@
 
 // The types of a service are documented where a client reads them: in its bodies. Rooms are private to their service.
 pub mod account;
+mod archive;
 pub mod auth;
 pub mod authorization;
 mod changes;

@@ -8,7 +8,7 @@ use polity_testing::{Answer, App, Person};
 use serde_json::{Value, json};
 
 /// Invites an address to an organization.
-async fn invite(app: &App, by: &Person, organization: &str, email: &str, more: Value) -> Answer {
+pub(crate) async fn invite(app: &App, by: &Person, organization: &str, email: &str, more: Value) -> Answer {
     let mut body = json!({ "email": email });
     for (name, value) in more.as_object().cloned().unwrap_or_default() {
         body[name] = value;
@@ -21,7 +21,7 @@ async fn invite(app: &App, by: &Person, organization: &str, email: &str, more: V
 }
 
 /// The token of the link in the last mail to an address.
-async fn mailed(app: &App, email: &str) -> String {
+pub(crate) async fn mailed(app: &App, email: &str) -> String {
     app.settle().await;
     let text = app.last_mail_to(email);
     let at = text.find("?token=").unwrap_or_else(|| panic!("no link in {text}"));
@@ -33,7 +33,7 @@ async fn look(app: &App, token: &str) -> Answer {
     app.get(&format!("/api/v1/invitations/{token}")).send().await
 }
 
-async fn accept(app: &App, who: &Person, token: &str) -> Answer {
+pub(crate) async fn accept(app: &App, who: &Person, token: &str) -> Answer {
     app.post("/api/v1/invitations/accept")
         .bearer(&who.access_token)
         .json(&json!({ "invitation_token": token }))

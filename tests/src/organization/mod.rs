@@ -1,5 +1,7 @@
 //! Organizations over HTTP, on both databases.
 
+mod archive;
+mod archive_refusals;
 mod cascades;
 mod credentials;
 mod members;

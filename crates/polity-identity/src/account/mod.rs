@@ -13,6 +13,7 @@
 //! Deliberately absent: membership of organisations, plans (asked through a port once there is one).
 
 mod api;
+pub(crate) mod archive;
 mod error;
 mod events;
 mod guard;

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use polity_kernel::{
     Ctx,
     caller::Caller,
-    db::{Conn, Json, List, Tx},
+    db::{self, Conn, Json, List, Tx},
 };
 use polity_ports::{Said, account::UserCreated};
 
@@ -25,9 +25,11 @@ pub(super) use profile::{
 
 use super::{
     Error,
+    archive::Person,
     model::{Account, AccountId, Preferences, Status, fold_email, is_reserved},
     store,
 };
+use crate::auth;
 
 /// Who an account is for.
 #[derive(Debug, Clone)]
@@ -102,6 +104,35 @@ pub async fn ensure(tx: &mut Tx, ctx: &Ctx, new: NewAccount) -> Result<Ensured, 
         }),
         None => Err(Error::EmailTaken(account.email)),
     }
+}
+
+/// Accounts with the ids they had elsewhere, for those who have none here; an identity without a password comes with each, so
+/// that they can ask for one. Says who is new.
+///
+/// # Errors
+/// What the database says; [`db::Error::Unique`] if an address is somebody else's.
+pub(crate) async fn adopt(tx: &mut Tx, ctx: &Ctx, people: &[Person]) -> db::Result<HashSet<String>> {
+    let now = ctx.clock.now();
+    let made = store::insert_people(tx, people, now).await?;
+    let made: HashSet<String> = made.into_iter().map(|(id,)| id.0).collect();
+    let here = store::people(tx, &List::of(people.iter().map(|person| &person.user_id))).await?;
+    if here.len() != people.len() {
+        return Err(db::Error::Unique("an address is another person's".to_owned()));
+    }
+    let new: Vec<&Person> = people.iter().filter(|person| made.contains(&person.user_id)).collect();
+    auth::adopt(tx, &new, now).await?;
+    let events = new.iter().map(|person| {
+        let created = UserCreated {
+            user_id: person.user_id.clone(),
+            email: person.email.clone(),
+            name: person.name.clone(),
+            subscription_plan: "free".to_owned(),
+            created_at: now,
+        };
+        created.event()
+    });
+    ctx.events.publish_all(tx, events.collect()).await?;
+    Ok(made)
 }
 
 /// The stored account of a person, active or not; for auth and for whoever asks for claims.

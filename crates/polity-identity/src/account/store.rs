@@ -1,9 +1,15 @@
 //! SQL and nothing else. An account is its own tenant: whose it is comes first.
 
-use chrono::{DateTime, Utc};
-use polity_kernel::db::{Conn, Cursor, Filter, List, Result, Tx};
+use std::collections::HashSet;
 
-use super::model::{self, Account, AccountId, EmailChange, Note, StatusChange};
+use chrono::{DateTime, Utc};
+use polity_kernel::db::{Conn, Cursor, Filter, List, Result, Rows, Tx};
+use serde_json::json;
+
+use super::{
+    archive::Person,
+    model::{self, Account, AccountId, EmailChange, Note, StatusChange},
+};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -32,6 +38,71 @@ pub(super) async fn existing(conn: &mut Conn, people: &List) -> Result<Vec<(Acco
         .bind(people)
         .all()
         .await
+}
+
+/// People as archives have them: those of these who have an account that was not deleted, in the order of their ids.
+pub(super) async fn people(conn: &mut Conn, people: &List) -> Result<Vec<Person>> {
+    conn.sql(
+        "select user_id, email, name, is_active from account
+         where user_id in list($1) and deleted_at is null and erased_at is null
+         order by user_id",
+    )
+    .bind(people)
+    .all()
+    .await
+}
+
+/// Somebody here who has the address of another one of these people, or whose account was deleted: by id and address.
+pub(super) async fn taken(conn: &mut Conn, people: &[Person]) -> Result<Option<(AccountId, String)>> {
+    conn.sql(
+        "select account.user_id, account.email
+         from rows($1) as r join account on account.email = r.item ->> 'email' or account.user_id = r.item ->> 'user_id'
+         where account.user_id <> r.item ->> 'user_id' or account.deleted_at is not null
+         order by account.user_id
+         limit 1",
+    )
+    .bind(&Rows::of(people))
+    .optional()
+    .await
+}
+
+/// Inserts the accounts of those who have none; says whose they are.
+pub(super) async fn insert_people(tx: &mut Tx, people: &[Person], now: DateTime<Utc>) -> Result<Vec<(AccountId,)>> {
+    let rows: Vec<_> = people
+        .iter()
+        .map(|person| (person, model::search_text(&person.name, &person.email)))
+        .map(|(person, text)| json!({ "person": person, "text": text }))
+        .collect();
+    let made: Vec<(AccountId,)> = tx
+        .sql(
+            "insert into account (user_id, email, name, is_active, status, admin_roles, preferences, custom_instructions,
+                                  search_text, created_at, updated_at)
+             select r.item -> 'person' ->> 'user_id', r.item -> 'person' ->> 'email', r.item -> 'person' ->> 'name',
+                    cast(r.item -> 'person' ->> 'is_active' as boolean), 'active', '[]', '{}', '',
+                    r.item ->> 'text', $2, $2
+             from rows($1) as r
+             where true
+             on conflict do nothing
+             returning user_id",
+        )
+        .bind(&Rows::of(&rows))
+        .bind(&now)
+        .all()
+        .await?;
+    let new: HashSet<&str> = made.iter().map(|(id,)| id.0.as_str()).collect();
+    let grams: Vec<_> = people
+        .iter()
+        .filter(|person| new.contains(person.user_id.as_str()))
+        .flat_map(|person| {
+            let grams = model::grams(&model::search_text(&person.name, &person.email));
+            grams.into_iter().map(|gram| json!([gram, person.user_id]))
+        })
+        .collect();
+    tx.sql("insert into account_gram (gram, user_id) select r.item ->> 0, r.item ->> 1 from rows($1) as r")
+        .bind(&Rows::of(&grams))
+        .execute()
+        .await?;
+    Ok(made)
 }
 
 /// Says whether the account is new: its id or its address may be there already.

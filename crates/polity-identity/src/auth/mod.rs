@@ -44,8 +44,8 @@ use crate::credential::Credentials;
 
 pub use error::Error;
 pub use model::Scope;
+pub(crate) use service::{adopt, end_device_tokens, is_active, is_disabled};
 pub use service::{create_admin, setup_token};
-pub(crate) use service::{end_device_tokens, is_active, is_disabled};
 pub use settings::{AuthSettings, RateLimitSettings, production_checks};
 
 /// What is always true of this service.

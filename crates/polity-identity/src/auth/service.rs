@@ -16,8 +16,8 @@ pub(super) use device::{
     DeviceChange, NewDevice, authenticate_device, change_device, list_devices, new_pairing, pair, refresh_secret,
     register_device, revoke_device, verify_device,
 };
+pub(crate) use lifecycle::{adopt, is_active, is_disabled};
 pub(super) use lifecycle::{clean_up, follow_profile, follow_status, forget, revoke_admin_sessions};
-pub(crate) use lifecycle::{is_active, is_disabled};
 pub(super) use login::{Door, login};
 pub(super) use password::{REQUEST_RESET, ask_for_reset, change_password, confirm_reset, request_reset};
 pub(super) use registration::{DEV_CODES, Registered, Verified, dev_look, register, resend, verify};

@@ -5,9 +5,10 @@ pub(super) mod keys;
 pub(super) mod session;
 
 use chrono::{DateTime, Utc};
-use polity_kernel::db::{Conn, Result, Tx};
+use polity_kernel::db::{Conn, Result, Rows, Tx};
 
 use super::model::{Identity, Pending};
+use crate::account::archive::Person;
 
 macro_rules! identity {
     ($rest:literal) => {
@@ -24,6 +25,22 @@ pub(super) async fn find_identity(conn: &mut Conn, user_id: &str) -> Result<Opti
 
 pub(super) async fn find_identity_by_email(conn: &mut Conn, email: &str) -> Result<Option<Identity>> {
     conn.sql(identity!("where email = $1")).bind(email).optional().await
+}
+
+/// Inserts identities without a password for people who have none.
+pub(super) async fn insert_people(tx: &mut Tx, people: &[&Person], now: DateTime<Utc>) -> Result<u64> {
+    tx.sql(
+        "insert into identity (user_id, email, name, password_hash, is_active, email_verified, created_at, updated_at)
+         select r.item ->> 'user_id', r.item ->> 'email', r.item ->> 'name', null,
+                cast(r.item ->> 'is_active' as boolean), false, $2, $2
+         from rows($1) as r
+         where true
+         on conflict (user_id) do nothing",
+    )
+    .bind(&Rows::of(people))
+    .bind(&now)
+    .execute()
+    .await
 }
 
 /// Says whether the identity is new: the address may have become somebody's.

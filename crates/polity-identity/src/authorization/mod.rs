@@ -14,6 +14,7 @@
 //! Deliberately absent: wildcards in names, conditions, roles of applications.
 
 mod api;
+pub(crate) mod archive;
 mod engine;
 mod error;
 mod events;

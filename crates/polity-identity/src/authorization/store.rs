@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use polity_kernel::db::{Conn, Filter, List, Result, Rows, Tx};
 use polity_ports::authorization::ResourceType;
 use serde::Serialize;
+use serde_json::json;
 
 use super::model::{CatalogueEntry, OrganizationPermission, Permission};
 
@@ -231,7 +232,7 @@ pub(super) async fn belongings_of_organization(
 }
 
 /// Deletes some of what an organization has.
-pub(super) async fn delete_organization_permissions(tx: &mut Tx, organization_id: &str, limit: i64) -> Result<()> {
+pub(super) async fn delete_organization_permissions(tx: &mut Tx, organization_id: &str, limit: i64) -> Result<u64> {
     tx.sql(
         "delete from organization_permission
          where organization_id = $1 and (resource_type, resource_name) in (
@@ -240,8 +241,7 @@ pub(super) async fn delete_organization_permissions(tx: &mut Tx, organization_id
     .bind(organization_id)
     .bind(&limit)
     .execute()
-    .await?;
-    Ok(())
+    .await
 }
 
 /// Some of those who have something that has ended, in the order of their ids.
@@ -328,6 +328,68 @@ pub(super) async fn put_organization_permission(tx: &mut Tx, new: &OrganizationP
     .execute()
     .await?;
     Ok(())
+}
+
+/// Inserts what an organization has.
+pub(super) async fn insert_organization_permissions(tx: &mut Tx, all: &[OrganizationPermission]) -> Result<()> {
+    let all: Vec<_> = all
+        .iter()
+        .map(|one| {
+            json!({
+                "organization_id": one.organization_id,
+                "type": one.resource_type,
+                "name": one.resource_name,
+                "level": one.access_level.rank(),
+                "plan": one.org_plan_required.rank(),
+                "is_enabled": one.is_enabled,
+                "by": one.created_by_user_id,
+                "created": one.created_at.timestamp_micros(),
+                "updated": one.updated_at.timestamp_micros(),
+            })
+        })
+        .collect();
+    tx.sql(
+        "insert into organization_permission (organization_id, resource_type, resource_name, access_level, org_plan_required,
+                                              is_enabled, created_by_user_id, created_at, updated_at)
+         select r.item ->> 'organization_id', r.item ->> 'type', r.item ->> 'name', cast(r.item ->> 'level' as bigint),
+                cast(r.item ->> 'plan' as bigint), cast(r.item ->> 'is_enabled' as boolean), r.item ->> 'by',
+                moment(r.item ->> 'created'), moment(r.item ->> 'updated')
+         from rows($1) as r",
+    )
+    .bind(&Rows::of(&all))
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// What people were given that counts in an organization, in the order of their ids.
+pub(super) async fn list_belongings(
+    conn: &mut Conn,
+    organization_id: &str,
+    after: Option<(&str, &str)>,
+    limit: i64,
+) -> Result<Vec<Permission>> {
+    let mut page = Filter::new(permission!("permission where organization_id <> ''"));
+    page.and("organization_id = ?", organization_id);
+    if let Some((user_id, id)) = &after {
+        page.and("user_id >= ?", *user_id);
+        page.with("and (user_id > ?", *user_id).with("or id > ?)", *id);
+    }
+    page.push("order by user_id, id");
+    page.with("limit ?", &limit);
+    conn.filter(page).all().await
+}
+
+/// Deletes some of what people were given in an organization; says how much.
+pub(super) async fn delete_belongings(tx: &mut Tx, organization_id: &str, limit: i64) -> Result<u64> {
+    tx.sql(
+        "delete from permission
+         where id in (select id from permission where organization_id = $1 and organization_id <> '' limit $2)",
+    )
+    .bind(organization_id)
+    .bind(&limit)
+    .execute()
+    .await
 }
 
 pub(super) async fn delete_organization_permission(

@@ -9,6 +9,7 @@
 //! Deliberately absent: acceptance while registering (one registers, then accepts).
 
 mod api;
+pub(crate) mod archive;
 mod error;
 mod events;
 mod jobs;

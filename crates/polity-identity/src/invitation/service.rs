@@ -18,7 +18,7 @@ use super::{
 use crate::organization::{self, Role};
 
 /// What keeps hashes of tokens apart from others.
-const PURPOSE: &str = "invitation";
+pub(super) const PURPOSE: &str = "invitation";
 /// The longest text that is looked up as a token; what is longer is none (EC-TKN-002).
 const LONGEST: usize = 128;
 

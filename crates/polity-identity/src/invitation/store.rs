@@ -1,9 +1,17 @@
 //! SQL and nothing else.
 
 use chrono::{DateTime, Utc};
-use polity_kernel::db::{Conn, Filter, Result, Tx};
+use polity_kernel::{
+    db::{Conn, Filter, Result, Rows, Tx},
+    secret::Sealed,
+};
+use serde_json::json;
 
-use super::model::{Invitation, Status};
+use super::{
+    archive::InvitationRow,
+    model::{Invitation, Status},
+};
+use crate::archive::{PAGE, rows};
 
 macro_rules! invitation {
     ($rest:literal) => {
@@ -69,6 +77,84 @@ pub(super) async fn insert(tx: &mut Tx, new: &Invitation, hash: &str) -> Result<
     .execute()
     .await?;
     Ok(())
+}
+
+/// Gives a pending invitation a token, if it has none.
+pub(super) async fn put_token(tx: &mut Tx, id: &str, hash: &str, token: &Sealed) -> Result<()> {
+    tx.sql(
+        "update invitation set token_hash = $2, token = $3
+         where invitation_id = $1 and status = 'pending' and token is null",
+    )
+    .bind(id)
+    .bind(hash)
+    .bind(token)
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// The pending invitations of an organization, for archives, newest first.
+pub(super) async fn pending(
+    conn: &mut Conn,
+    organization_id: &str,
+    after: Option<(DateTime<Utc>, &str)>,
+) -> Result<Vec<InvitationRow>> {
+    let mut page = Filter::new(
+        "select invitation_id, email, role, invited_by, message, organization_name, organization_domain, inviter_name,
+                inviter_email, sent_count, last_sent_at, expires_at, created_at, updated_at
+         from invitation where status = 'pending'",
+    );
+    page.and("organization_id = ?", organization_id);
+    if let Some((at, id)) = &after {
+        page.and("created_at <= ?", at);
+        page.with("and (created_at < ?", at).with("or invitation_id < ?)", *id);
+    }
+    page.push("order by created_at desc, invitation_id desc");
+    page.with("limit ?", &PAGE);
+    conn.filter(page).all().await
+}
+
+/// Inserts invitations of an archive, each with a hash of its own, and without a token.
+pub(super) async fn insert_pending(
+    tx: &mut Tx,
+    organization_id: &str,
+    all: &[InvitationRow],
+    hashes: &[String],
+) -> Result<()> {
+    let hashes: Vec<_> = all
+        .iter()
+        .zip(hashes)
+        .map(|(row, hash)| json!({ "id": row.invitation_id, "hash": hash }))
+        .collect();
+    tx.sql(
+        "insert into invitation (invitation_id, organization_id, email, role, status, invited_by, token_hash, message,
+                                 organization_name, organization_domain, inviter_name, inviter_email, sent_count,
+                                 last_sent_at, expires_at, created_at, updated_at)
+         select r.item ->> 'invitation_id', cast($1 as text), r.item ->> 'email', r.item ->> 'role', 'pending',
+                r.item ->> 'invited_by', h.item ->> 'hash', r.item ->> 'message', r.item ->> 'organization_name',
+                r.item ->> 'organization_domain', r.item ->> 'inviter_name', r.item ->> 'inviter_email',
+                cast(r.item ->> 'sent_count' as bigint), moment(r.item ->> 'last_sent_at'),
+                moment(r.item ->> 'expires_at'), moment(r.item ->> 'created_at'), moment(r.item ->> 'updated_at')
+         from rows($2) as r join rows($3) as h on h.item ->> 'id' = r.item ->> 'invitation_id'",
+    )
+    .bind(organization_id)
+    .bind(&rows(all, &["last_sent_at", "expires_at", "created_at", "updated_at"]))
+    .bind(&Rows::of(&hashes))
+    .execute()
+    .await?;
+    Ok(())
+}
+
+/// Deletes some of the invitations of an organization; says how many.
+pub(super) async fn remove_some(tx: &mut Tx, organization_id: &str) -> Result<u64> {
+    tx.sql(
+        "delete from invitation
+         where invitation_id in (select invitation_id from invitation where organization_id = $1 limit $2)",
+    )
+    .bind(organization_id)
+    .bind(&PAGE)
+    .execute()
+    .await
 }
 
 /// Closes a pending invitation; whoever comes second closes nothing (BR-ACC-004).

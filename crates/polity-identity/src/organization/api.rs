@@ -1,6 +1,7 @@
 //! What the service answers, from top to bottom: bodies, conversions, handlers, routes.
 
 mod admin;
+mod archive;
 mod context;
 mod members;
 mod sharing;
@@ -476,5 +477,5 @@ pub(super) fn routes() -> Routes<Organizations> {
             "/api/v1/organization/organizations/{organization_id}/rate-limits",
             set_limits(),
         );
-    sharing::add(admin::add(context::add(members::add(routes))))
+    archive::add(sharing::add(admin::add(context::add(members::add(routes)))))
 }

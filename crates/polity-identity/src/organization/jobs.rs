@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use polity_kernel::job::{Cron, JobCtx, JobError, JobHandler, JobKind};
 
-use super::{Organizations, service};
+use super::{Organizations, archive, service};
 
 /// Deletes what is older than it is kept.
 const CLEAN_UP: &str = "organization.clean_up";
@@ -20,6 +20,9 @@ struct CleanUp(Organizations);
 impl JobHandler for CleanUp {
     async fn run(&self, _: &JobCtx) -> Result<(), JobError> {
         let done = async {
+            if let Err(error) = archive::clean_up(&self.0).await {
+                tracing::warn!(error = %error, "what an import left behind could not be removed");
+            }
             service::clean_up(&self.0).await?;
             service::sharing::clean_up(&self.0).await
         };

@@ -18,6 +18,7 @@
 //! Deliberately absent: credits and storage (there are no services that count them; their figures are 0).
 
 mod api;
+pub(crate) mod archive;
 mod error;
 mod events;
 mod jobs;
@@ -107,6 +108,11 @@ impl FromRef<Organizations> for Ctx {
 }
 
 impl Organizations {
+    /// What the program is made of, for what acts on organizations from beside them.
+    pub(crate) fn ctx(&self) -> &Ctx {
+        &self.ctx
+    }
+
     /// The organizations of this program.
     ///
     /// # Errors

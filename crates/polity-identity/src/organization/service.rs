@@ -1,5 +1,6 @@
 //! The rules, named by the contract. No HTTP here.
 
+mod archive;
 mod audit;
 mod context;
 mod listing;
@@ -15,15 +16,17 @@ use polity_kernel::{
     db::{Conn, List, Tx},
 };
 
-pub(super) use audit::{clean_up, fill_search, trail};
+pub(super) use archive::{export, import};
+pub(super) use audit::{clean_up, fill_search, note, trail};
 pub(super) use context::switch;
 pub(crate) use context::{Context, acting, context};
 pub(super) use listing::{all, members, of_person, platform_stats, stats, usage};
 pub use members::add_member;
 pub(crate) use members::assign_role;
+pub(super) use members::check_permissions;
 pub(super) use members::{Change as MemberChange, NewMember, add, change, remove, transfer};
 pub(super) use owners::forget_person;
-pub(super) use records::{Change, New, create, delete, get, limits, set_limits, update};
+pub(super) use records::{Change, New, check_settings, create, delete, get, limits, set_limits, update};
 
 use super::{
     Error,

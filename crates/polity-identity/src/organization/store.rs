@@ -1,5 +1,6 @@
 //! SQL and nothing else. The organization comes first.
 
+pub(super) mod archive;
 pub(super) mod sharing;
 
 use chrono::{DateTime, Duration, Utc};

@@ -245,7 +245,8 @@ impl<'a> FromSql<'a> for JsonText<'a> {
 }
 
 /// Any serialisable type as a JSON document in a `jsonb` column.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Json<T>(pub T);
 
 impl<T: Serialize + DeserializeOwned> Value for Json<T> {

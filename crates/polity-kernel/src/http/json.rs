@@ -92,7 +92,8 @@ fn wrong(path: &[String], error: &serde_json::Error) -> Problem {
 }
 
 /// Whether a string of the document holds U+0000, raw or escaped. PostgreSQL cannot store it.
-fn has_nul(body: &[u8]) -> bool {
+#[must_use]
+pub fn has_nul(body: &[u8]) -> bool {
     let mut at = 0;
     while at < body.len() {
         match body[at] {

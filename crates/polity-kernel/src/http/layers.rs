@@ -17,7 +17,7 @@ use tower::util::option_layer;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer};
 use tracing::Instrument;
 
-use super::{Problem, codes};
+use super::{Problem, codes, lines};
 use crate::{
     Ctx,
     caller::{Answered, Witness},
@@ -220,8 +220,12 @@ fn take_problem(response: &mut Response) -> Option<Problem> {
 /// closes may never see the answer.
 const DRAINED: usize = 32 << 20;
 
-/// Refuses a body that says it is too large, after reading what a well-meaning client sends.
+/// Refuses a body that says it is too large, after reading what a well-meaning client sends. Lines have a limit of their own;
+/// what takes no lines does not read them.
 async fn refuse_large(State(limit): State<usize>, request: Request, next: Next) -> Response {
+    let is_lines = lines::are_lines(request.headers());
+    let limit = if is_lines { limit.max(lines::MOST) } else { limit };
+    let drained = if is_lines { limit + DRAINED } else { DRAINED };
     let length = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -229,7 +233,7 @@ async fn refuse_large(State(limit): State<usize>, request: Request, next: Next) 
     if length.is_none_or(|length: usize| length <= limit) {
         return next.run(request).await;
     }
-    if length.is_some_and(|length| length <= DRAINED) {
+    if length.is_some_and(|length| length <= drained) {
         let mut body = request.into_body().into_data_stream();
         while let Some(Ok(_)) = body.next().await {}
     }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use polity_kernel::db::{self, Conn, Tx};
 
 use super::{lock_identity, revoke_sessions};
 use crate::{
+    account::archive::Person,
     auth::{Auth, Error, model::Scope, store},
     changes,
 };
@@ -55,6 +57,14 @@ pub(in crate::auth) async fn forget(tx: &mut Tx, auth: &Auth, user_id: &str) -> 
     revoke_sessions(tx, auth, user_id, None, None, "deleted").await?;
     store::session::delete_all(tx, user_id).await?;
     Ok(())
+}
+
+/// Identities for people who come with an archive: without a password, which they set by a mailed reset.
+///
+/// # Errors
+/// [`db::Error::Unique`] if an address is another identity's.
+pub(crate) async fn adopt(tx: &mut Tx, people: &[&Person], now: DateTime<Utc>) -> db::Result<()> {
+    store::insert_people(tx, people, now).await.map(drop)
 }
 
 /// Whether a person may sign in, and so whether what acts for them may act.

@@ -92,8 +92,7 @@ pub(in crate::invitation) async fn create(
         Actor::Person(id) => account::claims(tx, &AccountId(id.to_owned())).await?,
         Actor::Service => None,
     };
-    let kind = TokenKind::new("invite").map_err(|error| Error::Internal(error.to_string()))?;
-    let token = TokenText::generate(kind);
+    let token = new_token()?;
     let id = ctx.ids.new_id("inv_");
     let days = new.days.unwrap_or(invitations.settings.expiry_days);
     let invitation = Invitation {
@@ -131,6 +130,11 @@ pub(in crate::invitation) async fn create(
     };
     ctx.events.publish(tx, event.event()).await?;
     Ok(Sent { invitation, token })
+}
+
+pub(super) fn new_token() -> Result<Secret, Error> {
+    let kind = TokenKind::new("invite").map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(TokenText::generate(kind))
 }
 
 /// Counts an attempt against the limits of its organization and of its inviter: one per pair would be as many as somebody

@@ -10,7 +10,10 @@ use polity_ports::{
     invitation::{InvitationAccepted, InvitationCancelled, InvitationResent},
 };
 
-use super::{Actor, Error, TOKENS, create::mail};
+use super::{
+    Actor, Error, PURPOSE, TOKENS,
+    create::{mail, new_token},
+};
 use crate::{
     account::{self, AccountId},
     invitation::{
@@ -89,9 +92,9 @@ pub(in crate::invitation) async fn resend(
     let mut found = managed(tx, actor, id, "You don't have permission to resend this invitation").await?;
     let now = ctx.clock.now();
     let status = found.status_at(now);
-    let Some(sealed) = found.token.as_ref().filter(|_| status == Status::Pending) else {
+    if status != Status::Pending {
         return Err(Error::NotResendable(status));
-    };
+    }
     if organization::active(tx, &found.organization_id).await?.is_none() {
         return Err(Error::Refused("The organization is suspended"));
     }
@@ -104,9 +107,14 @@ pub(in crate::invitation) async fn resend(
             return Err(Error::Mailed(None));
         }
     }
-    let opened = ctx.secrets.open_sealed(TOKENS, id, sealed);
-    let opened = opened.map_err(|error| Error::Internal(error.to_string()))?;
-    let token = Secret::from(String::from_utf8_lossy(&opened).into_owned());
+    let token = match &found.token {
+        Some(sealed) => {
+            let opened = ctx.secrets.open_sealed(TOKENS, id, sealed);
+            let opened = opened.map_err(|error| Error::Internal(error.to_string()))?;
+            Secret::from(String::from_utf8_lossy(&opened).into_owned())
+        }
+        None => give_token(tx, invitations, id).await?,
+    };
     found.expires_at = now + Duration::days(i64::from(invitations.settings.expiry_days));
     if !store::mark_sent(tx, id, found.expires_at, now).await? {
         let now_is = store::find(tx, id).await?.ok_or(Error::NotFound)?;
@@ -124,6 +132,15 @@ pub(in crate::invitation) async fn resend(
     };
     ctx.events.publish(tx, event.event()).await?;
     Ok(())
+}
+
+/// A token for an invitation that came with an archive, and so without one.
+async fn give_token(tx: &mut Tx, invitations: &Invitations, id: &str) -> Result<Secret, Error> {
+    let ctx = &invitations.ctx;
+    let token = new_token()?;
+    let sealed = ctx.secrets.seal(TOKENS, id, token.expose().as_bytes());
+    store::put_token(tx, id, ctx.secrets.hash(PURPOSE, token.expose()).as_str(), &sealed).await?;
+    Ok(token)
 }
 
 /// The invitations of an organization, newest first; for its administrators.

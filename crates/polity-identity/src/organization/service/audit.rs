@@ -14,7 +14,7 @@ use crate::organization::{Organizations, store, store::Entry};
 const AT_ONCE: i64 = 500;
 
 /// Notes what was done, in its transaction.
-pub(super) async fn note(
+pub(in crate::organization) async fn note(
     tx: &mut Tx,
     ctx: &Ctx,
     (organization_id, actor_id): (&str, &str),

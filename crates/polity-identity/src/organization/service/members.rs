@@ -36,7 +36,7 @@ const OF_THE_PLATFORM: &str = "auth.";
 
 /// Nobody gives what is the platform's to give: `user-info` names permissions of the token and of the organization together,
 /// and `auth.admin` is an administrator of the platform to whoever reads them.
-fn check_permissions(permissions: &[String]) -> Result<(), Error> {
+pub(in crate::organization) fn check_permissions(permissions: &[String]) -> Result<(), Error> {
     let is_of_the_platform = |one: &String| one.trim().to_lowercase().starts_with(OF_THE_PLATFORM);
     if permissions.iter().any(is_of_the_platform) {
         return Err(Error::Invalid("permissions", "those of the platform begin with auth."));

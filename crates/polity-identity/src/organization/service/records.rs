@@ -34,7 +34,7 @@ pub(in crate::organization) struct New {
 /// The largest settings, in bytes.
 const SETTINGS: usize = 64 << 10;
 
-fn check_settings(settings: &Map<String, serde_json::Value>) -> Result<(), Error> {
+pub(in crate::organization) fn check_settings(settings: &Map<String, serde_json::Value>) -> Result<(), Error> {
     if serde_json::to_vec(settings).map_or(usize::MAX, |text| text.len()) > SETTINGS {
         return Err(Error::Invalid("settings", "may have at most 64 KB"));
     }

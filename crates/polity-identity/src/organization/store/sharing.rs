@@ -1,6 +1,7 @@
 //! SQL of what is shared.
 
 pub(in crate::organization) mod access;
+pub(in crate::organization) mod archive;
 pub(in crate::organization) mod usage;
 
 use chrono::{DateTime, Utc};
