@@ -23,7 +23,7 @@ pub(crate) enum By<'a> {
 }
 
 impl By<'_> {
-    pub(crate) fn sign<'r>(self, request: Request<'r>) -> Request<'r> {
+    pub(crate) fn sign(self, request: Request<'_>) -> Request<'_> {
         match self {
             Self::Service => request.service(),
             Self::Person(person) => request.bearer(&person.access_token),

@@ -39,6 +39,7 @@ pub(super) enum Action {
 
 /// A permission that somebody was given.
 #[derive(Debug, Clone, Record, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the columns have the names of the contract")]
 pub(super) struct Permission {
     pub id: String,
     pub user_id: String,
@@ -233,6 +234,9 @@ pub(super) struct Question<'a> {
 /// What one step found: who decided, or why it did not.
 type Found = Result<Decision, String>;
 
+/// One step of a decision.
+type Try = fn(&Person, &Evidence, Question<'_>) -> Found;
+
 /// Decides (BR-ACL-006): what an administrator gave, what the organization has, what is paid for, what else was given; the
 /// first that suffices. The steps that were taken are told to `seen`.
 pub(super) fn decide(
@@ -246,7 +250,6 @@ pub(super) fn decide(
         seen(Stage::Person, &nobody);
         return Decision::denied("User not found or inactive");
     }
-    type Try = fn(&Person, &Evidence, Question<'_>) -> Found;
     let stages: [(Stage, Try); 4] = [
         (Stage::AdminGrant, by_administrator),
         (Stage::Organization, by_organization),
