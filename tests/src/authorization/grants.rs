@@ -357,7 +357,7 @@ async fn ec_003_grants_and_revocations_at_once_leave_one_state_and_a_whole_audit
     App::each(async |app| {
         let ada = app.register("ada@example.com").await;
         let revoke = json!({ "user_id": ada.user_id, "resource_type": "mcp_tool", "resource_name": "oven" });
-        let mut calls: Vec<futures::future::LocalBoxFuture<'_, (bool, u16)>> = Vec::new();
+        let mut calls = Vec::new();
         for n in 0..40 {
             let (app, ada, revoke) = (&app, &ada, revoke.clone());
             calls.push(Box::pin(async move {

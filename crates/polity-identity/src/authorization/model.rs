@@ -38,8 +38,8 @@ pub(super) enum Action {
 }
 
 /// A permission that somebody was given.
+#[expect(clippy::struct_field_names, reason = "the column and the contract call it so")]
 #[derive(Debug, Clone, Record, Serialize)]
-#[expect(clippy::struct_field_names, reason = "the columns have the names of the contract")]
 pub(super) struct Permission {
     pub id: String,
     pub user_id: String,
@@ -233,8 +233,7 @@ pub(super) struct Question<'a> {
 
 /// What one step found: who decided, or why it did not.
 type Found = Result<Decision, String>;
-
-/// One step of a decision.
+/// A step.
 type Try = fn(&Person, &Evidence, Question<'_>) -> Found;
 
 /// Decides (BR-ACL-006): what an administrator gave, what the organization has, what is paid for, what else was given; the
