@@ -106,6 +106,41 @@ async fn what_is_held_in_an_organization_is_given_in_it_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_pays_for_they_have_for_themselves() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let bob = app.register("bob@example.com").await;
+        app.doubles.pays(&ada.user_id, polity_ports::authorization::Tier::Pro);
+        let shop = organization(&app, &ada, "Shop").await;
+        add(&app, &ada, &shop, &bob, "member").await.expect(200);
+        assert!(may(&app, &ada.user_id, "image_generator", "read_write").await);
+        for (name, status) in [("image_generator", 403), ("weather_api", 200)] {
+            let mut body = tool(&bob.user_id, name, "read_only", "organization");
+            body["organization_id"] = shop.clone().into();
+            post(&app, By::Person(&ada), "grant", body).await.expect(status);
+        }
+        // Whoever tries with a key is not who they say they are.
+        let (key, _) = crate::credential::key(&app, &bob, json!({})).await;
+        let body = json!({
+            "assigner_user_id": ada.user_id, "assigner_role": "owner", "assignee_user_id": bob.user_id,
+            "assignee_role": "owner", "organization_id": shop,
+        });
+        let path = format!("{BASE}/assign-role");
+        app.post(&path)
+            .header("X-API-Key", &key)
+            .json(&body)
+            .send()
+            .await
+            .expect(403);
+        let path = format!("audit?user_id={}&action=assign_role", bob.user_id);
+        let audit = get(&app, By::Service, &path).await.expect(200);
+        assert_ne!(audit.text_at("/items/0/performed_by_user_id"), ada.user_id);
+        assert_eq!(audit.body["items"].as_array().unwrap().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_gives_for_longer_than_they_have_it() {
     App::each(async |app| {
         let root = app.admin().await;

@@ -10,7 +10,7 @@ use polity_kernel::{
 };
 use polity_ports::{
     Said,
-    authorization::{AccessLevel, BulkGranted, BulkRevoked, PermissionGranted, PermissionRevoked, ResourceType},
+    authorization::{AccessLevel, BulkGranted, BulkRevoked, PermissionGranted, PermissionRevoked, ResourceType, Tier},
 };
 
 use super::Actor;
@@ -221,7 +221,8 @@ async fn bound(
 impl Bound {
     /// Whether they hold that much themselves, and will until what they give ends: what somebody holds only ever ends, so
     /// its last moment is looked at. What is given in an organization may rest on that organization alone, and not on another
-    /// one they are in; what is given everywhere may rest on none.
+    /// one they are in; what is given everywhere may rest on none. What they pay for they have for themselves: it would
+    /// outlast the payment.
     fn holds(&self, new: &NewGrant) -> bool {
         let mut person = self.person.clone();
         let place = new.organization_id.as_deref();
@@ -229,6 +230,7 @@ impl Bound {
             .standings
             .retain(|standing| place == Some(standing.organization_id.as_str()));
         person.acts_in = None;
+        person.tier = Tier::Free;
         let last = new.expires_at.map(|end| end - Duration::microseconds(1));
         let question = Question {
             resource_type: new.resource_type,

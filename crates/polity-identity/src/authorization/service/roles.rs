@@ -78,7 +78,12 @@ pub(in crate::authorization) async fn assign_role(
     if let Err(Error::RoleForbidden(_, text)) = &done {
         drop(tx);
         tx = ctx.db.begin().await?;
-        let by = asking.caller.user_id().unwrap_or(&wanted.assigner_user_id);
+        let by = match asking.caller.user_id() {
+            Some(id) => id,
+            None if asking.caller.is_service() => &wanted.assigner_user_id,
+            // Only of a service is it known for whom it acts.
+            None => &asking.caller.id,
+        };
         let entry = audit::Entry {
             new_access_level: Some(wanted.assignee_role.clone()),
             success: false,
