@@ -146,6 +146,21 @@ def own_organization(case) -> None:
         parameters |= {"organization_id": ORGANIZATION, "sharing_id": new_sharing()}
 
 
+def permit(body: dict) -> None:
+    """Makes every other request that takes something take what Ada has; what is wrong with the request stays wrong."""
+    if next(numbers) % 2:
+        return
+    has = {"user_id": ADA["user_id"], "resource_name": "engine", "organization_id": ORGANIZATION}
+    for name, value in has.items():
+        said = body.get(name)
+        if isinstance(said, str) and said.strip() and len(said) <= 255:
+            body[name] = value
+    grant = {name: body.get(name) for name in ("resource_type", *has)}
+    grant |= {"access_level": "read_only", "permission_source": body.get("permission_source") or "admin_grant"}
+    # Refused where the request is to be.
+    requests.post(RUN["url"] + "/api/v1/authorization/grant", json=grant, headers=SERVICE, timeout=30)
+
+
 def operation_id(case) -> str:
     return case.operation.definition.raw.get("operationId", "")
 
@@ -162,6 +177,8 @@ class Credential:
         case.headers.update(self.headers(case, stranger, ends))
         # An ordinary person is to find out that others are out of reach.
         own_organization(case)
+        if operation_id(case) == "authorization.revoke" and isinstance(case.body, dict):
+            permit(case.body)
         closed = {ADA["user_id"]} if CALLER in ("user", "limited") else LASTING
         for name, value in list((case.path_parameters or {}).items()):
             if name == "id":
