@@ -73,8 +73,15 @@ VALUES = {
     "path.session_id": (0.5, [FRESH]),
     "path.id": (0.7, [FRESH, "$ada"]),
     "path.organization_id": (0.7, ["$organization"]),
+    "path.sharing_id": (0.8, ["$sharing", FRESH]),
+    "path.resource_name": (0.8, ["engine"]),
     "path.name": (0.5, ["read:tasks"]),
     "query.organization_id": (0.8, ["$ada", "$organization"]),
+    "query.user_id": (0.5, ["$ada", "$root"]),
+    "query.resource_name": (0.7, ["engine"]),
+    # Offsets, leap days, and what lies far away.
+    "query.period_start": (0.5, ["2024-02-29T00:00:00Z", "2026-01-01T00:00:00+02:00"]),
+    "query.period_end": (0.5, ["2026-12-31T23:59:60Z", "2027-01-01T00:00:00-11:00"]),
     "query.workspace_id": (0.5, ["$ada", "$organization"]),
     "body.organization_id": (0.7, ["$ada", "$organization"]),
     "body.device_id": (0.5, ["frame"]),
@@ -94,6 +101,18 @@ VALUES = {
     "body.pending_registration_id": (0.7, [FRESH]),
     "body.code": (0.7, [FRESH]),
     "body.invitation_token": (0.8, [FRESH]),
+    "body.resource_name": (0.7, ["engine"]),
+    "body.resource_id": (0.7, ["engine", "proj_1"]),
+    "body.action": (0.7, ["read", "write", "delete"]),
+    "body.resource_category": (0.5, ["tools"]),
+    "body.granted_by_user_id": (0.5, ["$ada", "$root"]),
+    "body.revoked_by_user_id": (0.5, ["$ada", "$root"]),
+    "body.executed_by_user_id": (0.5, ["$ada", "$root"]),
+    "body.assigner_user_id": (0.9, ["$ada"]),
+    "body.assigner_role": (0.9, ["owner"]),
+    "body.assignee_user_id": (0.9, ["$root"]),
+    "body.assignee_role": (0.9, ["member", "viewer", "admin"]),
+    "body.scope": (0.8, ["organization"]),
 }
 
 
@@ -110,6 +129,10 @@ class Server:
             "POLITY_AUTH__RATE_LIMITS__ENABLED": str(limited).lower(),
             "POLITY_CREDENTIAL__TIERS__FREE": "1000000",
             "POLITY_ORGANIZATION__MOST_OWNED": "1000000",
+            "POLITY_ORGANIZATION__MOST_SHARINGS": "1000000",
+            "POLITY_AUTHORIZATION__CHECKS_PER_MINUTE": "1000000",
+            "POLITY_AUTHORIZATION__CHANGES_PER_MINUTE": "1000000",
+            "POLITY_AUTHORIZATION__BULK_PER_MINUTE": "1000000",
             "POLITY_INVITATION__PER_HOUR": "1000000",
             "POLITY_INVITATION__PER_RECIPIENT_PER_DAY": "1000000",
             "POLITY_INVITATION__LOOKS_PER_MINUTE": "1000000",
@@ -150,10 +173,10 @@ class Server:
             time.sleep(0.1)
         raise SystemExit(f"schema: the server did not start\n{(self.work / 'log').read_text()}")
 
-    def call(self, path: str, body: dict | None = None, more: dict | None = None) -> dict:
+    def call(self, path: str, body: dict | None = None, more: dict | None = None, method: str | None = None) -> dict:
         headers = {"X-Internal-Service": "true", "X-Internal-Service-Secret": self.secret} | (more or {})
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers | {"Content-Type": "application/json"})
+        request = urllib.request.Request(self.url + path, data, headers | {"Content-Type": "application/json"}, method=method)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
@@ -181,11 +204,32 @@ class Server:
         self.device = self.call("/api/v1/auth/device/register", own | {"device_id": "frame"})["device_secret"]
         token = {"name": "schema", "scopes": ["read:workspaces"]}
         self.token = self.call("/api/v1/integration/tokens", token, person)["token"]
+        self.share()
+        self.permit()
+
+    def share(self) -> None:
+        """Ada's organization has another member, with whom something is shared."""
+        base = f"/api/v1/organization/organizations/{self.organization['organization_id']}"
+        self.call(f"{base}/members", {"user_id": self.root["user_id"]})
+        thing = {"resource_type": "album", "resource_id": "engine", "share_with_all_members": True}
+        self.sharing = self.call(f"{base}/sharing", thing, {"X-User-Id": self.ada["user_id"]})["sharing_id"]
+
+    def permit(self) -> None:
+        """There is an `engine` of every type, which Ada may use, by herself and in her organization."""
+        base, organization = "/api/v1/authorization", self.organization["organization_id"]
+        types = ["mcp_tool", "prompt", "resource", "api_endpoint", "database", "file_storage", "compute", "ai_model"]
+        for kind in types:
+            one = {"resource_category": "tools", "subscription_tier_required": "free", "access_level": "read_only"}
+            self.call(f"{base}/resources/{kind}/engine", one, method="PUT")
+            path = f"{base}/organizations/{organization}/permissions/{kind}/engine"
+            self.call(path, {"access_level": "read_only"}, method="PUT")
+            own = {"user_id": self.ada["user_id"], "resource_type": kind, "resource_name": "engine"}
+            self.call(f"{base}/grant", own | {"access_level": "read_write", "permission_source": "admin_grant"})
 
     def values(self) -> dict[str, tuple[float, list[str]]]:
         known = {"$ada": self.ada["user_id"], "$root": self.root["user_id"], "$cursor": self.cursor}
         known |= {"$organization": self.organization["organization_id"], "$device": self.device}
-        known |= {"$key": self.key, "$token": self.token}
+        known |= {"$key": self.key, "$token": self.token, "$sharing": self.sharing}
         known |= {"$ada.access_token": self.ada["access_token"], "$root.access_token": self.root["access_token"]}
         return {name: (often, [known.get(one, one) for one in values]) for name, (often, values) in VALUES.items()}
 
@@ -235,6 +279,7 @@ def fuzz(server: Server, caller: str, options: argparse.Namespace) -> tuple[int,
     """One run of schemathesis: its exit status, and the operations that succeeded at least once."""
     answered = server.work / "answered.json"
     run = {"url": server.url, "caller": caller, "secret": server.secret, "ada": server.ada, "root": server.root}
+    run |= {"organization": server.organization["organization_id"]}
     run |= {"token": server.token, "fresh": FRESH, "password": PASSWORD, "answered": str(answered)}
     settings = configure(server, caller, options.scale)
     command = [Path(sys.executable).parent / "schemathesis", "--config-file", settings, "run"]

@@ -143,14 +143,14 @@ fn name(text: &str, _: &()) -> garde::Result {
 struct AccessRequest {
     /// Who.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255), example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"), example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
     user_id: String,
     /// What kind of thing.
     #[garde(skip)]
     resource_type: ResourceType,
     /// Which.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255), example = &"weather_api")]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"), example = &"weather_api")]
     resource_name: String,
     /// What for.
     #[garde(skip)]
@@ -284,7 +284,7 @@ struct OneCheck {
     resource_type: ResourceType,
     /// Which.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"))]
     resource_name: String,
     /// What for.
     #[garde(skip)]
@@ -297,7 +297,7 @@ struct OneCheck {
 struct BatchRequest {
     /// Who.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"))]
     user_id: String,
     /// In which organization; left out: in the one they act in.
     #[garde(length(chars, max = 255))]
@@ -427,7 +427,7 @@ async fn explain(
 struct ProjectCheck {
     /// Who.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"))]
     user_id: String,
     /// `project`.
     #[garde(length(chars, max = 64))]
@@ -436,7 +436,7 @@ struct ProjectCheck {
     resource_type: String,
     /// Which.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"))]
     resource_id: String,
     /// read, write or admin.
     #[garde(length(chars, max = 64))]

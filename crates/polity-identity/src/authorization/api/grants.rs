@@ -26,14 +26,14 @@ use crate::authorization::{
 struct GrantRequest {
     /// To whom.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255), example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"), example = &"usr_01a1fb4e7b4b73df93c4746cc8a8b943")]
     user_id: String,
     /// What kind of thing.
     #[garde(skip)]
     resource_type: ResourceType,
     /// Which.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"))]
     resource_name: String,
     /// What for.
     #[garde(skip)]
@@ -77,14 +77,14 @@ impl From<GrantRequest> for NewGrant {
 struct RevokeRequest {
     /// From whom.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"))]
     user_id: String,
     /// What kind of thing.
     #[garde(skip)]
     resource_type: ResourceType,
     /// Which.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"))]
     resource_name: String,
     /// Only what rests on this.
     #[garde(skip)]
@@ -179,14 +179,14 @@ struct OperationIn {
     operation_type: Option<OperationType>,
     /// To or from whom.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"))]
     user_id: String,
     /// What kind of thing.
     #[garde(skip)]
     resource_type: ResourceType,
     /// Which.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"))]
     resource_name: String,
     /// What for; needed to give.
     #[garde(skip)]

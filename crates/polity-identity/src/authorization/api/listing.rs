@@ -279,7 +279,7 @@ struct HoldersQuery {
     resource_type: ResourceType,
     /// Which.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"))]
     resource_name: String,
     /// How many at most.
     #[garde(range(min = 1, max = 1_000))]

@@ -20,7 +20,7 @@ use crate::authorization::{
 struct AssignRole {
     /// Who assigns it; for everybody but services it has to be the caller.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"))]
     assigner_user_id: String,
     /// What they are; for everybody but services it has to be true.
     #[garde(length(chars, max = 64))]
@@ -28,7 +28,7 @@ struct AssignRole {
     assigner_role: String,
     /// To whom.
     #[garde(custom(name))]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), extend("pattern" = r"\S"))]
     assignee_user_id: String,
     /// Which role.
     #[garde(length(chars, max = 64))]
