@@ -37,7 +37,8 @@ pub(super) fn lines(text: &str) -> Vec<Value> {
 /// An archive of these lines, with an end that is right.
 pub(super) fn sealed(lines: &[Value]) -> String {
     let rows = lines.iter().filter(|line| line["end"] != true);
-    let text: String = rows.clone().map(|line| format!("{line}\n")).collect();
+    let mut text = rows.clone().map(Value::to_string).collect::<Vec<_>>().join("\n");
+    text.push('\n');
     let hash = hex::encode(digest(&SHA256, text.as_bytes()));
     let end = json!({ "end": true, "lines": rows.count(), "sha256": hash });
     format!("{text}{end}\n")

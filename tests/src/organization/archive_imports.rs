@@ -146,10 +146,7 @@ fn crowd(count: usize) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_members_come_and_are_told_of() {
-    let count = std::env::var("POLITY_TEST_CROWD")
-        .ok()
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(1_000);
+    let count = 1_000;
     App::each(async |app| {
         let begun = std::time::Instant::now();
         let done = import(&app, crowd(count)).await.expect(200);
