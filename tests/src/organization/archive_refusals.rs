@@ -47,7 +47,7 @@ fn wrong_rows() -> Vec<(&'static str, &'static str, Value, &'static str)> {
         ("sharing", "quota_settings", json!({ "total_quota": -1 }), "quota"),
         ("sharing_usage", "sharing_id", "shr_x".into(), "none of the sharings"),
         ("sharing_permission", "user_id", "usr_x".into(), "none of the people"),
-        ("permission", "access_level", 7.into(), "access_level"),
+        ("permission", "access_level", 7.into(), "expected value"),
     ]
 }
 
@@ -59,7 +59,7 @@ fn wrong_lines() -> Vec<WrongLines> {
         ("must be polity.organization", |all| all[0]["format"] = "zip".into()),
         ("must be 1", |all| all[0]["version"] = 2.into()),
         ("no id of an organization", |all| {
-            all[0]["organization_id"] = "usr_1".into()
+            all[0]["organization_id"] = "usr_1".into();
         }),
         ("no part", |all| all[1]["part"] = "secrets".into()),
         ("comes before", |all| {
