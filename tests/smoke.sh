@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# The built program, started as in the README and driven by ordinary clients: curl, a shell, signals.
+# The built program, started as in the README and driven by ordinary clients: curl, a shell, signals; and a mail server.
+# POLITY_SMTP_VENV: where the mail server is kept (default $HOME/.cache/polity/aiosmtpd).
 set -euo pipefail
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 target=${CARGO_TARGET_DIR:-$root/target}
 (cd "$root" && cargo build -j2 --quiet --bin polity)
 polity=$target/debug/polity
 work=$(mktemp -d)
-server='' collector=''
+server='' collector='' postman=''
 clean_up() {
-    for pid in $server $collector; do kill -KILL "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; done
+    for pid in $server $collector $postman; do kill -KILL "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; done
     rm -rf -- "$work"
 }
 trap clean_up EXIT
@@ -145,6 +146,60 @@ if "$polity" --data-dir "$work/other" --port "$port" >taken.out 2>&1; then fail 
 grep -q 'choose another port' taken.out || fail "the taken port said: $(cat taken.out)"
 stop
 
+echo '- an invitation over SMTP, accepted with the link of the mail; what an organization has its members have'
+venv=${POLITY_SMTP_VENV:-$HOME/.cache/polity/aiosmtpd}
+if [ ! -x "$venv/bin/aiosmtpd" ]; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check aiosmtpd==1.4.6
+fi
+smtp=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])')
+"$venv/bin/aiosmtpd" -n -l "127.0.0.1:$smtp" -c aiosmtpd.handlers.Mailbox "$work/mailbox" >smtp.log 2>&1 &
+postman=$!
+export POLITY_MAIL__SMTP_URL="smtp://127.0.0.1:$smtp?tls=none" POLITY_CALLERS__INTERNAL_SERVICE_SECRET=smoke-only-service-secret-0123456789
+# mail ADDRESS PATTERN: what the pattern finds in the last mail to that address.
+mail() {
+    python3 - "$work/mailbox" "$@" <<'PYTHON'
+import email, mailbox, re, sys, time
+box, to, pattern = sys.argv[1:]
+for _ in range(100):
+    try:
+        mails = [m for m in mailbox.Maildir(box, create=False) if m["To"] and to in m["To"]]
+    except (FileNotFoundError, mailbox.NoSuchMailboxError):
+        mails = []
+    for one in sorted(mails, key=lambda m: m.get_date(), reverse=True):
+        parts = [p for p in one.walk() if p.get_content_type() == "text/plain"]
+        found = re.search(pattern, "".join(p.get_payload(decode=True).decode() for p in parts))
+        if found:
+            sys.exit(print(found[0]))
+    time.sleep(0.1)
+sys.exit(f"no mail to {to}")
+PYTHON
+}
+# register ADDRESS: the token and the id of somebody new.
+register() {
+    local pending code
+    pending=$(post "$url/api/v1/auth/register" -d "{\"email\":\"$1\",\"password\":\"correct horse\",\"name\":\"Somebody\"}" | json pending_registration_id)
+    code=$(mail "$1" '\b[0-9]{6}\b') || fail "no mail to $1"
+    post "$url/api/v1/auth/verify" -d "{\"pending_registration_id\":\"$pending\",\"code\":\"$code\"}"
+}
+start --data-dir "$work/mailed"
+answer=$(register ada@example.com); ada=$(json access_token <<<"$answer")
+answer=$(register bob@example.com); bob=$(json access_token <<<"$answer"); bob_id=$(json user_id <<<"$answer")
+organization=$(post -H "Authorization: Bearer $ada" "$url/api/v1/organizations" -d '{"name":"Engines","billing_email":"ada@example.com"}' | json organization_id)
+post -H "Authorization: Bearer $ada" "$url/api/v1/invitations/organizations/$organization" -d '{"email":"bob@example.com"}' >/dev/null || fail 'invite'
+invitation=$(mail bob@example.com 'pol_[a-z]+_[0-9A-Za-z]{49}') || fail 'the invitation was not mailed'
+accept() { status -H "Authorization: Bearer $bob" -H 'Content-Type: application/json' "$url/api/v1/invitations/accept" -d "{\"invitation_token\":\"$invitation\"}"; }
+service=(-H 'X-Internal-Service: true' -H "X-Internal-Service-Secret: $POLITY_CALLERS__INTERNAL_SERVICE_SECRET")
+curl -sf -X PUT "${service[@]}" -H 'Content-Type: application/json' -d '{"access_level":"read_only"}' \
+    "$url/api/v1/authorization/organizations/$organization/permissions/mcp_tool/plotter" >/dev/null || fail 'what the organization has'
+may() { post "${service[@]}" "$url/api/v1/authorization/check-access" -d "{\"user_id\":\"$bob_id\",\"resource_type\":\"mcp_tool\",\"resource_name\":\"plotter\"}" | json has_access; }
+want "$(may)" False 'a stranger'
+want "$(accept)" 200 'accepting'
+want "$(may)" True 'a member'
+want "$(accept)" 400 'accepting again'
+stop
+unset POLITY_MAIL__SMTP_URL POLITY_CALLERS__INTERNAL_SERVICE_SECRET
+
 echo '- bad settings say what to do'
 head -c 40 "$work/restored/keyring" >"$work/broken"; chmod 600 "$work/broken"
 if POLITY_KEYS__KEYRING=$work/broken "$polity" --data-dir "$work/other" --port 0 >broken.out 2>&1; then fail 'a broken keyring was taken'; fi
@@ -160,7 +215,7 @@ grep -q "trace.id=$trace.*answered" all.log || fail 'no log line names the trace
 grep -q "caller.id=\"user:$user\"" all.log || fail 'no log line names the caller'
 refresh=$(awk '/refresh_token/{print $NF}' jar)
 [ ${#setup} -gt 40 ] && [ ${#refresh} -gt 40 ] || fail 'there is no secret to look for'
-for secret in "$token" "${token##*.}" "$refresh" "$setup" "$key" "$leaked" "correct horse" "a long password" "$(sed -n 2p restored/keyring | cut -c 20-60)"; do
+for secret in "$token" "${token##*.}" "$refresh" "$setup" "$key" "$leaked" "$invitation" "correct horse" "a long password" "$(sed -n 2p restored/keyring | cut -c 20-60)"; do
     [ ${#secret} -ge 8 ] || fail "a secret is too short to look for: $secret"
     if grep -qF -- "$secret" all.log traces; then fail "a secret is in a log: ${secret:0:4}…"; fi
 done

@@ -1,5 +1,7 @@
 """The rows: each group starts what it needs, measures, and returns a table."""
 
+import contextlib
+import sqlite3
 import statistics
 import subprocess
 import threading
@@ -243,11 +245,109 @@ def key_calls(server):
     return verify(plain), direct, verify(limited)
 
 
+def filled(place, fill):
+    """A server on a folder that was filled behind its back."""
+    with polity(place):
+        pass
+    with contextlib.closing(sqlite3.connect(place / "polity" / "polity.db")) as database, database:
+        fill(database, time.time_ns() // 1000)
+    return polity(place, POLITY_AUTHORIZATION__CHECKS_PER_MINUTE=0)
+
+
+def accounts(database, count, now):
+    database.executemany(
+        "insert into account (user_id, email, name, is_active, status, admin_roles, preferences, custom_instructions, search_text, created_at, updated_at)"
+        " values (?, ?, 'Bench', 1, 'active', '[]', '{}', '', '', ?, ?)",
+        ((f"usr_{n}", f"u{n}@example.com", now, now) for n in range(count)),
+    )
+
+
+def organizations(seconds, quick):
+    """100 and 10,000 organizations of a hundred members each, everybody in ten. A service asks on behalf of a member: what one
+    organization is (which takes a membership), to act in it (written, and on disk when answered), and which ones are theirs."""
+    rows, rates = [], []
+    for count in (100, 1_000) if quick else (100, 10_000):
+        def fill(database, now, count=count):
+            accounts(database, count * 10 + 100, now)
+            database.executemany(
+                "insert into organization (organization_id, name, search, billing_email, plan, status, details, settings, security, member_count, created_by, created_at, updated_at)"
+                " values (?, 'Bench', 'bench', 'b@example.com', 'enterprise', 'active', '{}', '{}', '{}', 100, 'usr_0', ?, ?)",
+                ((f"org_{n}", now + n, now) for n in range(1, count + 1)),
+            )
+            database.executemany(
+                "insert into membership (organization_id, user_id, role, status, permissions, is_founder, joined_at, updated_at)"
+                " values (?, ?, ?, 'active', '[]', 0, ?, ?)",
+                (
+                    (f"org_{n}", f"usr_{n * 10 + m}", "member" if m else "owner", now + m, now)
+                    for n in range(1, count + 1)
+                    for m in range(100)
+                ),
+            )
+        base = "/api/v1/organization/organizations"
+        member = {"headers": {**SERVICE, "X-User-Id": "usr_{m}0"}, "range": count}
+        with folder() as place, filled(place, fill) as server:
+            what = [
+                ("membership check", {"path": base + "/org_{m}", **member}, ""),
+                ("act in another organization", {"method": "POST", "path": base + "/context", "body": '{"organization_id":"org_{m}"}', **member}, "p99 < 3 ms"),
+                ("list my organizations", {"path": base, **member}, ""),
+                ("first page of the members", {"path": base + "/org_{m}/members?limit=20", **member}, ""),
+            ]
+            for name, request, aim in what:
+                wrk(server.url, 64, 1, **request)
+                got = wrk(server.url, 64, seconds, **request)
+                rates.append(got["rate"])
+                rows.append(row(f"{name}, {count:,} organizations", got, aim))
+            rows.append(["resident memory after it", f"{server.resident_mb():.0f} MB", "", "", "", ""])
+    half = len(rates) // 2
+    for at, (name, _, _) in enumerate(what):
+        rows.append([f"{name}: slower at the largest", f"{rates[at] / rates[half + at]:.2f}x", "", "", "<= 1.3x", ""])
+    return LOAD, rows
+
+
+def authorization(seconds, quick):
+    """Checks, explanations and lists at 10^3, 10^5 and 10^6 grants, half of them one person's. A service asks about people and
+    resources at random, so that nearly every check is looked up; the last row asks the same again."""
+    rows, rates = [], []
+    for count in (1_000, 100_000) if quick else (1_000, 100_000, 1_000_000):
+        def fill(database, now, count=count):
+            accounts(database, 1_001, now)
+            database.executemany(
+                "insert into permission (id, user_id, resource_type, resource_name, access_level, permission_source, organization_id, granted_by_user_id, created_at, updated_at)"
+                " values (?, ?, 'resource', ?, ?, 'admin_grant', '', 'usr_0', ?, ?)",
+                ((f"prm_{n}", f"usr_{n % 1000 if n % 2 else 1000}", f"r{n // 2}", 3 if n % 1000 == 0 else 1, now, now) for n in range(2, count + 2)),
+            )
+        base = "/api/v1/authorization"
+        ask = '{"user_id":"usr_1000","resource_type":"resource","resource_name":"r{m}"}'
+        with folder() as place, filled(place, fill) as server:
+            what = [
+                ("check", {"method": "POST", "path": base + "/check-access", "body": ask}, "p99 < 50 ms, 10,000/s"),
+                ("explain", {"method": "POST", "path": base + "/explain", "body": ask}, ""),
+                ("page of 100 they may use", {"path": base + "/visible-resources/usr_1000?resource_type=resource"}, ""),
+            ]
+            for name, request, aim in what:
+                request = {**request, "headers": SERVICE, "range": count // 2}
+                wrk(server.url, 64, 1, **request)
+                got = wrk(server.url, 64, seconds, **request)
+                rates.append(got["rate"])
+                rows.append(row(f"{name}, {count:,} grants, 64 connections", got, aim))
+            again = {"method": "POST", "path": base + "/check-access", "body": ask, "headers": SERVICE, "range": 100}
+            wrk(server.url, 64, 1, **again)
+            rows.append(row("check, the same again, 64 connections", wrk(server.url, 64, seconds, **again)))
+            one = {"method": "POST", "path": base + "/check-access", "body": ask, "headers": SERVICE, "range": count // 2}
+            rows.append(row("check, 1 connection", wrk(server.url, 1, seconds, **one), "p50 < 1 ms"))
+    names, last = len(what), len(rates) - len(what)
+    for at, (name, _, _) in enumerate(what[:names]):
+        rows.append([f"{name}: slower at the largest", f"{rates[at] / rates[last + at]:.2f}x", "", "", "<= 1.3x", ""])
+    return LOAD, rows
+
+
 GROUPS = {
     "creates": ("Durable creates (SQLite)", creates),
     "reads": ("Reads (SQLite)", reads),
     "sessions": ("Sign-in and refresh (SQLite)", sessions),
     "credentials": ("API keys", credentials),
+    "organizations": ("Organizations (SQLite)", organizations),
+    "authorization": ("Access (SQLite)", authorization),
     "starts": ("Start", starts),
     "sizes": ("Size of the table (SQLite)", sizes),
     "peers": ("Beside better-auth (PostgreSQL)", peers),

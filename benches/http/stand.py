@@ -111,7 +111,7 @@ def polity(place, database=None, **settings):
     }
     if database:
         env["POLITY_DATABASE__URL"] = database
-    binary = os.environ.get("POLITY_BENCH_BINARY", ROOT / "target/release/polity")
+    binary = os.environ.get("BENCH_BINARY", ROOT / "target/release/polity")
     return Server([binary, "serve"], port, env)
 
 

@@ -8,6 +8,7 @@ mod clients;
 mod faults;
 mod fleet;
 mod process;
+mod tenants;
 mod verify;
 
 use std::{
@@ -112,18 +113,21 @@ async fn crash(options: Options) -> Result<String, Failure> {
     tokio::time::sleep(Duration::from_millis(500)).await;
     stop.store(true, Ordering::SeqCst);
     let mut people: Vec<Person> = Vec::new();
+    let (mut ended, mut gone) = (Vec::new(), Vec::new());
     let mut violations = Findings::new();
     for client in clients {
         match tokio::time::timeout(Duration::from_mins(1), client).await {
             Ok(Ok(report)) => {
                 people.extend(report.people);
+                ended.extend(report.ended);
+                gone.extend(report.gone);
                 violations.extend(report.violations);
             }
             Ok(Err(error)) => violations.push(format!("a client ended early: {error}")),
             Err(_) => violations.push("a client is still waiting after a minute".to_owned()),
         }
     }
-    let summary = verify::look(&mut fleet, &people, &mut violations).await?;
+    let summary = verify::look(&mut fleet, &people, (&ended, &gone), &mut violations).await?;
     fleet.stop().await;
     let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
     if violations.is_empty() {

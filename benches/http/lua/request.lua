@@ -1,5 +1,6 @@
 -- One script for every row: what to send is in the environment.
 --   BENCH_METHOD, BENCH_PATH, BENCH_BODY   `{n}` becomes a number that is used once, `{r}` one below BENCH_RANGE at random,
+--                                          `{m}` one from 1 to BENCH_RANGE, the same everywhere in a request,
 --                                          `{token}` the next line of BENCH_TOKENS (over and over)
 --   BENCH_HEADERS                          `Name: value` per line
 --   BENCH_KEEP                             a file that answers are appended to
@@ -22,6 +23,7 @@ local function fill(text, token)
     if not text then return nil end
     return (text:gsub("{(%w+)}", function(name)
         if name == "n" then return count end
+        if name == "m" then return 1 + count * 7919 % range end
         if name == "r" then return math.random(0, range - 1) end
         return token
     end))

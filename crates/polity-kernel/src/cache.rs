@@ -5,8 +5,9 @@
 //! so that nothing stale is used anywhere a second later. A process whose last reading is older than a second trusts no
 //! [`Cache`] until it has read again.
 //!
-//! Invariants: rows are read by their place in a sequence, so that no clocks are compared; what was loaded before a change
-//! and put after it was heard is not put ([`Ticket`]). SQLite has one process, and needs no rows.
+//! Invariants: rows are read by their place in a sequence, so that no clocks are compared; who finds that rows were deleted
+//! which it has not read, because it slept for long, forgets everything; what was loaded before a change and put after it was
+//! heard is not put ([`Ticket`]). SQLite has one process, and needs no rows.
 //!
 //! Deliberately absent: values in what is told. Whoever needs one looks it up.
 
@@ -20,6 +21,7 @@ use std::{
 
 use crate::{
     Ctx,
+    clock::Timestamp,
     db::{Db, List, Result, Tx},
     wake::{Topic, Wakes},
 };
@@ -28,6 +30,8 @@ pub use remembered::{Cache, Ticket};
 
 /// The tables, for the kernel's migrations.
 pub const TABLES: &str = include_str!("cache/tables.sql");
+/// The table of what was deleted, for the kernel's migrations.
+pub const PRUNED: &str = include_str!("cache/pruned.sql");
 
 /// How often the rows are read.
 const EVERY: Duration = Duration::from_millis(190);
@@ -38,7 +42,7 @@ const STALE: Duration = Duration::from_secs(1);
 /// How far each reading looks back. A row takes its place in the sequence before its transaction commits, and no
 /// transaction is held longer than two seconds.
 const OVERLAP: Duration = Duration::from_secs(5);
-/// How long rows are kept; a process that has not read for this long forgets everything.
+/// How long rows are kept; a process that has not read what is deleted then forgets everything.
 const KEPT: Duration = Duration::from_mins(10);
 /// How many rows are deleted in one transaction.
 const PRUNED_AT_ONCE: i64 = 500;
@@ -123,6 +127,17 @@ impl Invalidations {
         !self.0.is_shared || read_at().is_some_and(|at| at.elapsed() < STALE)
     }
 
+    /// Waits until what was told before this moment, by whatever process, is heard here. For who cannot wait for a second:
+    /// tests.
+    pub async fn catch_up(&self) {
+        let begun = Instant::now();
+        let read_at = || *self.0.read_at.read().unwrap_or_else(PoisonError::into_inner);
+        while self.0.is_shared && read_at().is_none_or(|at| at < begun) {
+            self.0.wakes.wake(Topic::Revoked);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     fn hear(&self, kind: &str, what: Stale<'_>) {
         let listeners = self.0.listeners.read().unwrap_or_else(PoisonError::into_inner);
         for (_, heard) in listeners.iter().filter(|(of, _)| *of == kind) {
@@ -143,15 +158,18 @@ impl Invalidations {
 struct Place {
     /// Where the next reading starts: where one ended that is old enough.
     after: i64,
+    /// The highest place of which it was known that it is deleted.
+    pruned: i64,
     ends: VecDeque<(Instant, i64)>,
     /// What was heard after `after`, so that it is not heard with every reading.
     heard: BTreeSet<i64>,
 }
 
 impl Place {
-    fn from(after: i64) -> Self {
+    fn from(after: i64, pruned: i64) -> Self {
         Self {
             after: after.max(0),
+            pruned,
             ..Self::default()
         }
     }
@@ -172,7 +190,7 @@ pub(crate) async fn follow(ctx: Ctx) {
     let mut place: Option<Place> = None;
     let mut woken = ctx.wakes.listen(Topic::Revoked);
     loop {
-        if let Err(error) = read(&ctx, &mut place).await {
+        if let Err(error) = read(&ctx.invalidations, &ctx.db, &mut place).await {
             tracing::warn!(error = %error, "invalidations could not be read; nothing that is remembered is used");
         }
         if ctx.stop.run_until_cancelled(next_reading(&mut woken)).await.is_none() {
@@ -191,49 +209,67 @@ async fn next_reading(woken: &mut tokio::sync::watch::Receiver<u64>) {
     }
 }
 
-async fn read(ctx: &Ctx, place: &mut Option<Place>) -> Result<()> {
-    let heard = &ctx.invalidations;
+async fn read(heard: &Invalidations, db: &Db, place: &mut Option<Place>) -> Result<()> {
     let begun = Instant::now();
-    let last = *heard.0.read_at.read().unwrap_or_else(PoisonError::into_inner);
-    if last.is_some_and(|last| last.elapsed() > KEPT / 2) {
-        // What was told meanwhile may be deleted by now.
-        *place = None;
+    let mut now_at = match place.take() {
+        Some(now_at) => now_at,
+        None => begin(heard, db).await?,
+    };
+    now_at.settle();
+    let (pruned, told) = told_after(db, now_at.after).await?;
+    if pruned > now_at.pruned.max(now_at.after) {
+        // Rows that were never read are perhaps among what is deleted: a machine may sleep, and its clocks with it.
+        now_at = begin(heard, db).await?;
     }
-    if place.is_none() {
-        let start = last_place(ctx).await?;
-        heard.hear_everything();
-        // Those that took their places before are perhaps still to commit.
-        *place = Some(Place::from(start - 10_000));
-    }
-    let Some(place) = place else { return Ok(()) };
-    place.settle();
-    let mut end = place.after;
-    for (seq, kind, subject) in told_after(ctx, place.after).await? {
+    let mut end = now_at.after;
+    for (seq, kind, subject) in told {
         end = end.max(seq);
-        if place.heard.insert(seq) {
+        if now_at.heard.insert(seq) {
             heard.hear(&kind, Stale::Subject(&subject));
         }
     }
-    place.ends.push_back((begun, end));
+    now_at.ends.push_back((begun, end));
+    *place = Some(now_at);
     *heard.0.read_at.write().unwrap_or_else(PoisonError::into_inner) = Some(begun);
     Ok(())
 }
 
-async fn last_place(ctx: &Ctx) -> Result<i64> {
-    let mut read = ctx.db.read().await?;
-    let (last,) = read
-        .sql("select coalesce(max(seq), 0) from invalidation")
-        .one::<(i64,)>()
+/// Forgets everything, and begins with what those told who are perhaps still to commit.
+async fn begin(heard: &Invalidations, db: &Db) -> Result<Place> {
+    let mut read = db.read().await?;
+    let (last, pruned) = read
+        .sql(
+            "select (select coalesce(max(seq), 0) from invalidation),
+                    (select coalesce(max(seq), 0) from invalidation_pruned)",
+        )
+        .one::<(i64, i64)>()
         .await?;
-    Ok(last)
+    heard.hear_everything();
+    Ok(Place::from(last.max(pruned) - 10_000, pruned))
 }
 
-async fn told_after(ctx: &Ctx, after: i64) -> Result<Vec<(i64, String, String)>> {
-    let mut read = ctx.db.read().await?;
-    read.sql("select seq, kind, subject from invalidation where seq > $1 order by seq")
+type Told = (i64, String, String);
+/// The highest place that was deleted, and something that was told.
+type Row = (i64, Option<i64>, Option<String>, Option<String>);
+
+/// The highest place that was deleted, and what was told after a place; as of one moment.
+async fn told_after(db: &Db, after: i64) -> Result<(i64, Vec<Told>)> {
+    let mut read = db.read().await?;
+    let rows: Vec<Row> = read
+        .sql(
+            "select pruned.seq, told.seq, told.kind, told.subject
+             from invalidation_pruned as pruned left join invalidation as told on told.seq > $1
+             order by told.seq",
+        )
         .bind(&after)
         .all()
-        .await
+        .await?;
+    let pruned = rows.iter().map(|(pruned, ..)| *pruned).max().unwrap_or_default();
+    let told = rows
+        .into_iter()
+        .filter_map(|(_, seq, kind, subject)| Some((seq?, kind?, subject?)))
+        .collect();
+    Ok((pruned, told))
 }
 
 /// Deletes what every process has heard long ago; says how much.
@@ -241,16 +277,31 @@ async fn told_after(ctx: &Ctx, after: i64) -> Result<Vec<(i64, String, String)>>
 /// # Errors
 /// What the database says.
 pub async fn prune(ctx: &Ctx) -> Result<u64> {
-    let before = ctx.clock.now() - KEPT;
-    ctx.db
-        .in_batches(move |tx| Box::pin(async move { prune_some(tx, before).await }))
+    prune_before(&ctx.db, ctx.clock.now() - KEPT).await
+}
+
+async fn prune_before(db: &Db, before: Timestamp) -> Result<u64> {
+    db.in_batches(move |tx| Box::pin(async move { prune_some(tx, before).await }))
         .await
 }
 
-async fn prune_some(tx: &mut Tx, before: crate::clock::Timestamp) -> Result<u64> {
-    tx.sql("delete from invalidation where seq in (select seq from invalidation where at < $1 limit $2)")
+async fn prune_some(tx: &mut Tx, before: Timestamp) -> Result<u64> {
+    let gone: Vec<(i64,)> = tx
+        .sql(
+            "delete from invalidation where seq in (select seq from invalidation where at < $1 limit $2)
+             returning seq",
+        )
         .bind(&before)
         .bind(&PRUNED_AT_ONCE)
+        .all()
+        .await?;
+    let Some((last,)) = gone.iter().max() else { return Ok(0) };
+    tx.sql("update invalidation_pruned set seq = $1 where seq < $1")
+        .bind(last)
         .execute()
-        .await
+        .await?;
+    Ok(gone.len() as u64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,8 @@ pub struct Identity {
     pub id: String,
     /// The user a service acts for.
     pub on_behalf_of: Option<String>,
+    /// The service account an API credential is for.
+    pub service_account_id: Option<String>,
     /// The user's address, if the token carries it.
     pub email: Option<String>,
     /// The organization the credential is bound to.

@@ -48,6 +48,11 @@ pub const MIGRATIONS: Migrations = Migrations {
             name: "invalidations",
             sql: cache::TABLES,
         },
+        Migration {
+            version: 7,
+            name: "how many invalidations are deleted",
+            sql: cache::PRUNED,
+        },
     ],
 };
 

@@ -1,9 +1,13 @@
 //! Services: the plain struct each fills in. What the server makes of them all is in [`crate::compose`].
 
+use std::collections::BTreeMap;
+
 use axum::{Router, extract::FromRef};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
-    Ctx,
+    Ctx, VERSION,
     config::Section,
     db::Migrations,
     event::Consumer,
@@ -35,6 +39,38 @@ pub struct Service {
     pub settings: fn() -> Vec<Section>,
     /// Its operations, without a state, for the OpenAPI document.
     pub describe: fn() -> Vec<Described>,
+}
+
+/// What a service is for, and what it can do.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ServiceInfo {
+    /// Its name.
+    service: &'static str,
+    /// The version of the program.
+    version: &'static str,
+    /// What it is for.
+    description: &'static str,
+    /// What it can do.
+    capabilities: BTreeMap<&'static str, bool>,
+    /// Where.
+    endpoints: BTreeMap<&'static str, &'static str>,
+}
+
+impl Service {
+    /// What it is for, and what it can do, with the paths of its main operations.
+    pub fn info(
+        &self,
+        description: &'static str,
+        endpoints: impl IntoIterator<Item = (&'static str, &'static str)>,
+    ) -> ServiceInfo {
+        ServiceInfo {
+            service: self.contract_name,
+            version: VERSION,
+            description,
+            capabilities: self.capabilities.iter().map(|name| (*name, true)).collect(),
+            endpoints: endpoints.into_iter().collect(),
+        }
+    }
 }
 
 /// A service with its state: what it answers, hears and does.

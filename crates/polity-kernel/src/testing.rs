@@ -31,10 +31,22 @@ impl Fresh {
         Self::each_with(|_| {}, test).await;
     }
 
+    /// Runs the test on a PostgreSQL database that orders texts by a language, where there is a server.
+    pub(crate) async fn ordered_by_language(test: impl AsyncFn(Db)) {
+        if let Some((url, name, server)) = create(LANGUAGE).await {
+            let settings = DatabaseSettings {
+                url: Some(Secret::from(url)),
+                ..DatabaseSettings::default()
+            };
+            test(Db::open(&settings, std::path::Path::new("/nowhere")).unwrap()).await;
+            on_server(&server, &format!("drop database if exists {name} with (force)")).await;
+        }
+    }
+
     pub(crate) async fn each_with(change: impl Fn(&mut DatabaseSettings), test: impl AsyncFn(Db)) {
         let fresh = Self::lite(&change);
         test(fresh.db.clone()).await;
-        if let Some((url, name, server)) = create().await {
+        if let Some((url, name, server)) = create(BYTES).await {
             let mut settings = DatabaseSettings {
                 url: Some(Secret::from(url)),
                 connections: 8,
@@ -47,7 +59,11 @@ impl Fresh {
     }
 }
 
-async fn create() -> Option<(String, String, String)> {
+/// How a database orders texts by their bytes, and how by a language.
+const BYTES: &str = "lc_collate 'C' lc_ctype 'C'";
+const LANGUAGE: &str = "locale_provider icu icu_locale 'en-US'";
+
+async fn create(order: &str) -> Option<(String, String, String)> {
     let server = variable(SERVER);
     assert!(
         server.is_some() || variable("POLITY_TEST_REQUIRE_SERVICES").is_none(),
@@ -58,7 +74,7 @@ async fn create() -> Option<(String, String, String)> {
     let name = format!("polity_k_{random:x}");
     on_server(
         &server,
-        &format!("create database {name} template template0 lc_collate 'C' lc_ctype 'C'"),
+        &format!("create database {name} template template0 encoding 'UTF8' {order}"),
     )
     .await;
     let mut url = url::Url::parse(&server).unwrap();

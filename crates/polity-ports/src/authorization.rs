@@ -285,7 +285,7 @@ crate::said! { "authorization_service":
         /// When.
         timestamp: DateTime<Utc>,
     }
-    /// Somebody was refused; said once a minute for one person, resource and level.
+    /// Somebody was refused; said once a minute for one person and resource, by each process.
     AccessDenied = "authorization.access.denied" by user_id {
         /// Who.
         user_id: String,

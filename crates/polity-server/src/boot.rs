@@ -2,14 +2,15 @@
 
 use std::{
     path::PathBuf,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use axum::Router;
 use polity_identity::{
-    authorization::Others,
+    authorization::{Authorization, Others},
     credential::{self, Credentials},
+    organization::Organizations,
 };
 use polity_kernel::{
     Ctx, Parts,
@@ -34,6 +35,7 @@ use polity_kernel::{
     service::Mounted,
     wake::Wakes,
 };
+use polity_ports::authorization::Authorizer;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -101,6 +103,8 @@ pub struct Program {
     pub router: Router,
     /// What judges credentials of programs.
     pub credentials: Credentials,
+    /// What decides who may use what; every domain is handed it.
+    pub authorizer: Arc<dyn Authorizer>,
     mounted: Vec<Mounted>,
     keyring: PathBuf,
     lock: Option<folder::Lock>,
@@ -159,12 +163,15 @@ impl Program {
             secrets,
         });
         let credentials = Credentials::open(&ctx)?;
-        let mounted = services::mount(&ctx, &credentials, options.others, &ctx.core.services).await?;
+        let organizations = Organizations::open(&ctx)?;
+        let authorization = Authorization::open(&ctx, &organizations, options.others)?;
+        let mounted = services::mount(&ctx, &credentials, &organizations, &authorization, &ctx.core.services).await?;
         let router = compose::compose(&ctx, &mounted)?;
         Ok(Self {
             ctx,
             router,
             credentials,
+            authorizer: Arc::new(authorization),
             mounted,
             keyring,
             lock,

@@ -3,7 +3,7 @@
 use aide::openapi::OpenApi;
 use polity_identity::{
     account, auth,
-    authorization::{self, Authorization, Others},
+    authorization::{self, Authorization},
     credential::{self, Credentials},
     invitation,
     organization::{self, Organizations},
@@ -72,7 +72,8 @@ pub fn describe() -> Result<(OpenApi, Vec<Described>), String> {
 pub(crate) async fn mount(
     ctx: &Ctx,
     credentials: &Credentials,
-    others: Others,
+    organizations: &Organizations,
+    authorization: &Authorization,
     wanted: &[String],
 ) -> Result<Vec<Mounted>, BootError> {
     for name in wanted {
@@ -85,14 +86,12 @@ pub(crate) async fn mount(
         }
     }
     // Auth and credentials are opened even where they are not served: they are what turns tokens into callers.
-    let organizations = Organizations::open(ctx)?;
-    let authorization = Authorization::open(ctx, &organizations, others)?;
     let mut all = vec![
         auth::mount(ctx, credentials).await?,
         account::mount(ctx)?,
-        authorization::mount(&authorization),
-        organization::mount(&organizations),
-        invitation::mount(ctx, &organizations)?,
+        authorization::mount(authorization),
+        organization::mount(organizations),
+        invitation::mount(ctx, organizations)?,
         credential::mount(credentials),
     ];
     all.retain(|mounted| wanted.is_empty() || wanted.iter().any(|name| name == mounted.service.name));

@@ -39,10 +39,11 @@ impl App {
     /// A request.
     #[must_use]
     pub fn request(&self, method: Method, path: &str) -> Request<'_> {
-        let url = format!("http://{}{path}", self.address);
+        let app = self.next();
+        let url = format!("http://{}{path}", app.address);
         Request {
-            app: self,
-            builder: self.client.request(method, url),
+            app,
+            builder: app.client.request(method, url),
         }
     }
 
@@ -122,6 +123,8 @@ impl Request<'_> {
 
     /// Sends it.
     pub async fn send(self) -> Answer {
+        // What another replica has just changed counts here within a second; a test does not wait for it.
+        self.app.ctx.invalidations.catch_up().await;
         let response = self
             .builder
             .send()

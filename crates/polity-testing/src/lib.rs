@@ -12,7 +12,8 @@
 //! # }
 //! ```
 //!
-//! [`App::each`] runs a test on SQLite and, where `POLITY_TEST_POSTGRES` names a server, on PostgreSQL. Requests go over a
+//! [`App::each`] runs a test on SQLite and, where `POLITY_TEST_POSTGRES` names a server, on PostgreSQL; with
+//! `POLITY_TEST_REPLICAS=3` on PostgreSQL alone, in three processes' worth of programs that are asked in turn. Requests go over a
 //! real socket; background work runs as in the program, and [`App::settle`] waits until there is none left.
 //! No secret may reach a log: an app that ends fails its test if one did.
 #![expect(
@@ -29,7 +30,14 @@ mod people;
 pub mod postgres;
 pub mod server;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use polity_kernel::{Ctx, clock::Clock, config::Config, http};
@@ -56,6 +64,9 @@ pub struct App {
     /// What domains answer that are not built yet.
     pub doubles: Arc<Doubles>,
     client: reqwest::Client,
+    /// Others on the same database, which are asked in turn with this one.
+    siblings: Vec<Self>,
+    turn: AtomicUsize,
     _place: Arc<Place>,
 }
 
@@ -91,6 +102,9 @@ impl App {
     /// The same, with settings of its own, in the shape of the settings file.
     pub async fn each_with(settings: Value, test: impl AsyncFn(Self)) {
         for backend in [Backend::Sqlite, Backend::Postgres] {
+            if backend == Backend::Sqlite && replicas() > 1 {
+                continue;
+            }
             if let Some(app) = Self::start_on(backend, settings.clone()).await {
                 test(app).await;
             }
@@ -110,7 +124,22 @@ impl App {
     /// Starts on one database; `None` if there is no PostgreSQL.
     pub async fn start_on(backend: Backend, settings: Value) -> Option<Self> {
         let place = Arc::new(Place::new(backend).await?);
-        Some(Self::start_in(&place, "data", settings).await)
+        let mut app = Self::start_in(&place, "data", settings.clone()).await;
+        let others = if backend == Backend::Postgres { replicas() } else { 1 };
+        for n in 1..others {
+            // The first does the background work: what it mails is captured there.
+            let mut settings = settings.clone();
+            merge(&mut settings, json!({ "roles": ["api"] }));
+            app.siblings
+                .push(Self::start_in(&place, &format!("data{n}"), settings).await);
+        }
+        Some(app)
+    }
+
+    /// Who is asked next.
+    pub(crate) fn next(&self) -> &Self {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.siblings.len() + 1);
+        turn.checked_sub(1).map_or(self, |at| &self.siblings[at])
     }
 
     /// Starts replicas on one PostgreSQL database, with one clock, each with settings of its own; `None` if there is no
@@ -157,6 +186,8 @@ impl App {
             address,
             doubles: Arc::clone(&place.doubles),
             client: client::build(),
+            siblings: Vec::new(),
+            turn: AtomicUsize::new(0),
             _place: Arc::clone(place),
         }
     }
@@ -204,6 +235,13 @@ impl Drop for App {
             logs::check();
         }
     }
+}
+
+/// How many processes' worth of programs each test on PostgreSQL has.
+#[expect(clippy::disallowed_methods, reason = "this is how the test command tells its tests")]
+fn replicas() -> usize {
+    let wanted = std::env::var("POLITY_TEST_REPLICAS").ok();
+    wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(1)
 }
 
 /// A folder of the test's own, in memory where there is room.

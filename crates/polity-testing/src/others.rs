@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use polity_identity::authorization::Others;
@@ -21,6 +24,7 @@ use polity_ports::{
 pub struct Doubles {
     tiers: Mutex<HashMap<String, Tier>>,
     roles: Mutex<HashMap<(String, String), ProjectRole>>,
+    are_subscriptions_broken: AtomicBool,
 }
 
 /// The project whose service is out of order.
@@ -30,6 +34,11 @@ impl Doubles {
     /// Says what somebody pays for. What was asked before is remembered, as in the program.
     pub fn pays(&self, user_id: &str, tier: Tier) {
         self.tiers.lock().unwrap().insert(user_id.to_owned(), tier);
+    }
+
+    /// Says whether nobody can find out now what anybody pays for.
+    pub fn break_subscriptions(&self, are_broken: bool) {
+        self.are_subscriptions_broken.store(are_broken, Ordering::SeqCst);
     }
 
     /// Says what somebody is to a project.
@@ -49,7 +58,15 @@ impl Doubles {
 impl Subscriptions for Doubles {
     fn tier<'a>(&'a self, _: &'a mut Conn, user_id: &'a str) -> Pending<'a, Result<Tier>> {
         let tier = self.tiers.lock().unwrap().get(user_id).copied();
-        Box::pin(async move { Ok(tier.unwrap_or(Tier::Free)) })
+        let is_broken = self.are_subscriptions_broken.load(Ordering::SeqCst);
+        Box::pin(async move {
+            if is_broken {
+                return Err(Error::Unavailable(
+                    "the double of subscriptions is out of order".to_owned(),
+                ));
+            }
+            Ok(tier.unwrap_or(Tier::Free))
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use super::{BASE, By, get, give, give_organization, may, post, tool};
 use crate::organization::{add, organization};
 
 /// An administrator with roles, but not super_admin.
-async fn support(app: &App, root: &Person) -> Person {
+pub(super) async fn support(app: &App, root: &Person) -> Person {
     let support = app.admin_named("support@example.com").await;
     app.put(&format!("/api/v1/account/admin/accounts/{}/roles", support.user_id))
         .bearer(&root.access_token)
@@ -357,7 +357,7 @@ async fn ec_003_grants_and_revocations_at_once_leave_one_state_and_a_whole_audit
     App::each(async |app| {
         let ada = app.register("ada@example.com").await;
         let revoke = json!({ "user_id": ada.user_id, "resource_type": "mcp_tool", "resource_name": "oven" });
-        let mut calls: Vec<std::pin::Pin<Box<dyn Future<Output = (bool, u16)> + '_>>> = Vec::new();
+        let mut calls = Vec::new();
         for n in 0..40 {
             let (app, ada, revoke) = (&app, &ada, revoke.clone());
             calls.push(Box::pin(async move {

@@ -1,11 +1,14 @@
 //! Authorization over HTTP, on both databases.
 
+mod authority;
 mod cascades;
 mod checks;
+mod facts;
 mod grants;
 mod listing;
 mod replicas;
 mod roles;
+mod shapes;
 
 use polity_testing::{Answer, App, Person, Request};
 use serde_json::{Value, json};
@@ -20,7 +23,7 @@ pub(crate) enum By<'a> {
 }
 
 impl By<'_> {
-    pub(crate) fn sign<'r>(self, request: Request<'r>) -> Request<'r> {
+    pub(crate) fn sign(self, request: Request<'_>) -> Request<'_> {
         match self {
             Self::Service => request.service(),
             Self::Person(person) => request.bearer(&person.access_token),

@@ -285,7 +285,10 @@ async fn what_is_told_of_the_limit_of_a_key_is_not_told_of_its_gateway() {
         let (gateway, _) = key(
             &app,
             &ada,
-            json!({ "scopes": ["auth.api_keys.verify"], "rate_limits": { "requests_per_day": 50 } }),
+            json!({
+                "owner_type": "service_account", "service_account_id": "gateway", "scopes": ["auth.api_keys.verify"],
+                "rate_limits": { "requests_per_day": 50 },
+            }),
         )
         .await;
         let (text, _) = key(&app, &ada, json!({ "rate_limits": { "requests_per_minute": 1 } })).await;
@@ -311,7 +314,10 @@ async fn what_is_refused_is_counted_once() {
         let (gateway, id) = key(
             &app,
             &ada,
-            json!({ "scopes": ["auth.api_keys.verify"], "rate_limits": { "requests_per_day": 1 } }),
+            json!({
+                "owner_type": "service_account", "service_account_id": "gateway", "scopes": ["auth.api_keys.verify"],
+                "rate_limits": { "requests_per_day": 1 },
+            }),
         )
         .await;
         for status in [200, 429, 429] {

@@ -4,6 +4,7 @@ mod devices;
 mod edges;
 mod keys;
 mod limits;
+mod owners;
 mod replicas;
 mod scopes;
 mod tokens;

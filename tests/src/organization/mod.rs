@@ -6,6 +6,7 @@ mod archive_refusals;
 mod cascades;
 mod credentials;
 mod members;
+mod owners;
 mod records;
 mod sharing;
 mod sharing_quotas;

@@ -10,6 +10,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use super::fleet::SERVICE_SECRET;
+
 const PASSWORD: &str = "correct horse battery";
 /// How long a client tries to get an answer. Within it a killed server is back.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -19,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 pub(super) struct Person {
     pub(super) user_id: String,
     pub(super) email: String,
-    access: String,
+    pub(super) access: String,
     /// The last refresh token that was handed out.
     pub(super) refresh: String,
     /// The greatest number that was written into the name and acknowledged.
@@ -35,6 +37,10 @@ pub(super) struct Person {
 /// What a client says in the end.
 pub(super) struct Report {
     pub(super) people: Vec<Person>,
+    /// Organizations whose deletion was acknowledged.
+    pub(super) ended: Vec<String>,
+    /// People whose deletion was acknowledged.
+    pub(super) gone: Vec<String>,
     pub(super) violations: Vec<String>,
 }
 
@@ -43,9 +49,11 @@ pub(super) struct Client {
     number: usize,
     addresses: Vec<String>,
     http: reqwest::Client,
-    random: fastrand::Rng,
+    pub(super) random: fastrand::Rng,
     clock_jumped: Arc<AtomicBool>,
-    people: Vec<Person>,
+    pub(super) people: Vec<Person>,
+    pub(super) ended: Vec<String>,
+    pub(super) gone: Vec<String>,
     violations: Vec<String>,
     registered: u32,
 }
@@ -71,6 +79,8 @@ impl Client {
             random,
             clock_jumped,
             people: Vec::new(),
+            ended: Vec::new(),
+            gone: Vec::new(),
             violations: Vec::new(),
             registered: 0,
         }
@@ -87,7 +97,8 @@ impl Client {
             tokio::time::sleep(Duration::from_millis(self.random.u64(0..12))).await;
             let who = self.random.usize(0..self.people.len());
             match self.random.u8(0..100) {
-                0..65 => self.change_name(who).await,
+                0..61 => self.change_name(who).await,
+                61..65 => self.rise_and_fall(who).await,
                 65..85 => self.refresh(who).await,
                 85..97 => self.sign_in(who).await,
                 _ => self.ask_for_reset(who).await,
@@ -95,6 +106,8 @@ impl Client {
         }
         Report {
             people: self.people,
+            ended: self.ended,
+            gone: self.gone,
             violations: self.violations,
         }
     }
@@ -167,7 +180,7 @@ impl Client {
     }
 
     /// Exchanges the refresh token, with the same one again until there is an answer, as a client must.
-    async fn refresh(&mut self, who: usize) {
+    pub(super) async fn refresh(&mut self, who: usize) {
         let body = json!({ "refresh_token": self.people[who].refresh });
         let begun = Instant::now();
         match self.try_until("POST", "/api/v1/auth/refresh", None, &body).await {
@@ -228,14 +241,18 @@ impl Client {
         None
     }
 
-    /// Sends a request to one of the servers; `None` if there was no answer.
-    async fn once(&mut self, method: &str, path: &str, token: Option<&str>, body: &Value) -> Option<Answer> {
+    /// Sends a request to one of the servers, permissions as a service; `None` if there was no answer.
+    pub(super) async fn once(&mut self, method: &str, path: &str, token: Option<&str>, body: &Value) -> Option<Answer> {
         let address = &self.addresses[self.random.usize(0..self.addresses.len())];
         let method = reqwest::Method::from_bytes(method.as_bytes()).ok()?;
         let mut request = self.http.request(method, format!("{address}{path}")).timeout(PATIENCE);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
+        request = match token {
+            Some(token) => request.bearer_auth(token),
+            None if path.starts_with("/api/v1/authorization/") => request
+                .header("X-Internal-Service", "true")
+                .header("X-Internal-Service-Secret", SERVICE_SECRET),
+            None => request,
+        };
         if !body.is_null() {
             request = request.json(body);
         }
@@ -262,6 +279,6 @@ fn is_trouble(status: u16) -> bool {
     status >= 500 || status == 429
 }
 
-fn text(body: &Value, member: &str) -> String {
+pub(super) fn text(body: &Value, member: &str) -> String {
     body[member].as_str().unwrap_or_default().to_owned()
 }

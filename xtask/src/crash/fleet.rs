@@ -18,6 +18,9 @@ use tokio::process::{Child, Command};
 
 use super::{Backend, Failure, process};
 
+/// A secret of this run's own, which protects nothing.
+pub(super) const SERVICE_SECRET: &str = "crash-only-service-secret-0123456789abcdef";
+
 /// Everything that runs.
 pub(super) struct Fleet {
     pub(super) backend: Backend,
@@ -184,6 +187,7 @@ impl Fleet {
             .env("POLITY_MAIL__FOLDER", self.kept.join("mail"))
             .env("POLITY_AUTH__RATE_LIMITS__ENABLED", "false")
             .env("POLITY_AUTH__RETURN_REFRESH_TOKEN_IN_BODY", "true")
+            .env("POLITY_CALLERS__INTERNAL_SERVICE_SECRET", SERVICE_SECRET)
             .env("POLITY_PASSWORD__MEMORY_KIB", "8")
             .env("POLITY_PASSWORD__ITERATIONS", "1");
         if let Some(postgres) = &self.postgres {

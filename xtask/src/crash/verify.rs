@@ -7,13 +7,14 @@ use std::{
 
 use async_nats::jetstream::{self, consumer::pull};
 use futures::StreamExt as _;
-use polity_kernel::db::Db;
+use polity_kernel::db::{Db, List};
 use serde_json::Value;
 
 use super::{
     Failure,
     clients::Person,
     fleet::{Fleet, until},
+    tenants::LEFT_BEHIND,
 };
 use crate::Findings;
 
@@ -21,7 +22,12 @@ use crate::Findings;
 type Row = (Option<i64>, String, String, String, Value);
 
 /// Waits until the servers have done what is to be done, and compares. Says in a line what was compared.
-pub(super) async fn look(fleet: &mut Fleet, people: &[Person], wrong: &mut Findings) -> Result<String, Failure> {
+pub(super) async fn look(
+    fleet: &mut Fleet,
+    people: &[Person],
+    (ended, gone): (&[String], &[String]),
+    wrong: &mut Findings,
+) -> Result<String, Failure> {
     let db = fleet.database()?;
     until("events and jobs are done", Duration::from_mins(2), async || {
         settled(&db).await.unwrap_or(false)
@@ -32,13 +38,17 @@ pub(super) async fn look(fleet: &mut Fleet, people: &[Person], wrong: &mut Findi
     consumers_are_through(&db, wrong).await?;
     names_are_what_was_acknowledged(&db, people, &events, wrong).await?;
     nobody_is_half_there(&db, people, &events, wrong).await?;
+    nothing_is_left_behind(&db, ended, gone, wrong).await?;
     resets_happened_once_per_job(&db, fleet, wrong).await?;
     mails_were_sent(&db, fleet, people, wrong).await?;
     copies_are_complete(fleet, &events, wrong).await?;
     let changes: u64 = people.iter().map(|person| person.changes).sum();
     Ok(format!(
-        "{} people, {changes} acknowledged changes, {} events: all there, once, in order",
+        "{} people, {changes} acknowledged changes, {} organizations and {} people gone with all that was theirs, {} events: \
+         all there, once, in order",
         people.len(),
+        ended.len(),
+        gone.len(),
         events.len()
     ))
 }
@@ -183,6 +193,36 @@ async fn nobody_is_half_there(db: &Db, people: &[Person], events: &[Row], wrong:
                 wrong.push(format!("{kind} of {} was said {times} times", person.email));
             }
         }
+    }
+    Ok(())
+}
+
+/// Who and what is gone took along what was theirs, in every service.
+async fn nothing_is_left_behind(
+    db: &Db,
+    ended: &[String],
+    gone: &[String],
+    wrong: &mut Findings,
+) -> Result<(), Failure> {
+    let mut read = db.read().await?;
+    for (what, sql) in LEFT_BEHIND {
+        let left: Vec<(String,)> = read.sql(sql).long().all().await?;
+        wrong.extend(left.into_iter().map(|(id,)| format!("{what}: {id}")));
+    }
+    for (what, ids, sql) in [
+        (
+            "an organization is there whose deletion was acknowledged",
+            ended,
+            "select organization_id from organization where organization_id in list($1) and status <> 'deleted'",
+        ),
+        (
+            "somebody is there whose deletion was acknowledged",
+            gone,
+            "select user_id from account where user_id in list($1) and deleted_at is null",
+        ),
+    ] {
+        let left: Vec<(String,)> = read.sql(sql).bind(&List::of(ids)).long().all().await?;
+        wrong.extend(left.into_iter().map(|(id,)| format!("{what}: {id}")));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use polity_kernel::{
 };
 
 /// A platform administrator with at least one role.
-pub(super) struct IsPlatformAdmin;
+pub(crate) struct IsPlatformAdmin;
 
 impl Require for IsPlatformAdmin {
     const NAME: &'static str = "platform admin";
@@ -24,4 +24,4 @@ impl Require for IsPlatformAdmin {
 }
 
 /// The guard of [`IsPlatformAdmin`].
-pub(super) type PlatformAdmin = Guard<IsPlatformAdmin>;
+pub(crate) type PlatformAdmin = Guard<IsPlatformAdmin>;

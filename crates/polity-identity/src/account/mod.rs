@@ -33,10 +33,13 @@ use polity_kernel::{
 
 pub use error::Error;
 pub use model::{Account, AccountId, AdminRole, Status, fold_email};
+pub(crate) use service::add_role;
 pub use service::{
     Ensured, NewAccount, RoleActor, assign_roles, claims, count_super_admins, ensure, existing, of_address,
 };
 pub use settings::AccountSettings;
+
+pub(crate) use guard::PlatformAdmin;
 
 /// What is always true of this service.
 pub const SERVICE: Service = Service {

@@ -16,6 +16,7 @@ use polity_ports::{Said, account::UserCreated};
 
 pub(super) use directory::{Listed, by_email, list, search, stats};
 pub(super) use lifecycle::{cancel_erasure, delete, erase_due, export, schedule_erasure, seen};
+pub(crate) use moderation::add_role;
 pub(super) use moderation::{Actor, add_note, detail, history, set_active, set_moderation};
 pub use moderation::{RoleActor, assign_roles};
 pub(super) use profile::{

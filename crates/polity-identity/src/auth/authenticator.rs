@@ -180,6 +180,7 @@ fn caller_of(claims: Claims) -> Result<Caller, Problem> {
         kind,
         id: claims.sub,
         on_behalf_of: None,
+        service_account_id: None,
         email: claims.email,
         organization_id: claims.organization_id,
         permissions: claims.permissions,

@@ -7,26 +7,26 @@ mod roles;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
 use garde::Validate;
 use polity_kernel::{
     VERSION,
     caller::{AdminOrService, Caller, Public},
     clock,
-    db::Place,
+    db::{CursorError, Place},
     http::{Json, Problem, Result, Routes, State, codes},
     operation,
 };
 use polity_ports::authorization::{AccessLevel, Ask, ResourceType};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Value, json};
 
 use super::{
     Authorization, SERVICE,
     engine::Decided,
     error::code,
-    model::{Decision, LONGEST_NAME, Person, Source, Stage, Step, plan},
+    model::{Decision, LONGEST_NAME, Person, Source, Stage, Step, normal, plan},
     service::{self, Asked, Limited},
 };
 
@@ -109,7 +109,21 @@ async fn stats(_: AdminOrService, State(authorization): State<Authorization>) ->
     }))
 }
 
-/// A name that says something, of at most 255 characters (BR-ACL-003, EC-013).
+/// A moment; one without a time zone is in UTC (EC-002). Both databases keep whole microseconds of the years 1 to 9999.
+fn moment<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<DateTime<Utc>>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else {
+        return Ok(None);
+    };
+    let naive = || text.parse::<NaiveDateTime>().map(|naive| naive.and_utc());
+    let moment = text.parse::<DateTime<Utc>>().or_else(|_| naive());
+    let moment = moment.map_err(de::Error::custom)?;
+    if !(1..=9999).contains(&moment.year()) {
+        return Err(de::Error::custom("a moment is in the years 1 to 9999"));
+    }
+    Ok(Some(clock::from_micros(clock::micros(moment))))
+}
+
+/// A name that says something, of at most 255 characters, also as it is stored (BR-ACL-003, EC-013).
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "garde hands the context over by reference"
@@ -118,7 +132,7 @@ fn name(text: &str, _: &()) -> garde::Result {
     if text.trim().is_empty() {
         return Err(garde::Error::new("must not be blank"));
     }
-    if text.chars().count() > LONGEST_NAME {
+    if text.chars().count() > LONGEST_NAME || normal(text).chars().count() > LONGEST_NAME {
         return Err(garde::Error::new("may have at most 255 characters"));
     }
     Ok(())
@@ -251,7 +265,7 @@ async fn check_access(
     Json(body): Json<AccessRequest>,
 ) -> Result<Json<AccessResponse>> {
     check_asker(&caller, &body.user_id)?;
-    service::limit(&authorization, &caller, Limited::Check).await?;
+    service::limit(&authorization, &caller, Limited::Check, 1).await?;
     let ask = body.ask();
     Ok(Json(match authorization.decide(ask).await {
         Ok(Decided { person, decision }) => AccessResponse::new(&person, decision, ask.organization_id),
@@ -314,7 +328,8 @@ struct BatchResponse {
     results: Vec<OneAnswer>,
 }
 
-/// Whether somebody may use each of some resources, in one call. For oneself, administrators and services.
+/// Whether somebody may use each of some resources, in one call, which counts as that many. For oneself, administrators and
+/// services.
 #[operation("authorization.check_batch", errors(codes::FORBIDDEN, codes::RATE_LIMITED))]
 async fn check_batch(
     caller: Caller,
@@ -322,23 +337,32 @@ async fn check_batch(
     Json(body): Json<BatchRequest>,
 ) -> Result<Json<BatchResponse>> {
     check_asker(&caller, &body.user_id)?;
-    service::limit(&authorization, &caller, Limited::Check).await?;
+    let count = body.checks.len() as u64;
+    service::limit(&authorization, &caller, Limited::Check, count).await?;
     let organization_id = body.organization_id.as_deref().filter(|id| !id.is_empty());
     let asked: Vec<(ResourceType, String, AccessLevel)> = body
         .checks
         .into_iter()
         .map(|check| (check.resource_type, check.resource_name, check.required_access_level))
         .collect();
-    let (person, decisions) = authorization
-        .decide_all((&body.user_id, organization_id), &asked)
-        .await?;
+    let decided = authorization.decide_all((&body.user_id, organization_id), &asked).await;
+    let answers: Vec<AccessResponse> = match decided {
+        Ok((person, decisions)) => decisions
+            .into_iter()
+            .map(|decision| AccessResponse::new(&person, decision, organization_id))
+            .collect(),
+        Err(error) => {
+            tracing::error!(error = %error, "access could not be decided, and is refused");
+            asked.iter().map(|_| AccessResponse::failed()).collect()
+        }
+    };
     let results = asked
         .into_iter()
-        .zip(decisions)
-        .map(|((resource_type, resource_name, _), decision)| OneAnswer {
+        .zip(answers)
+        .map(|((resource_type, resource_name, _), answer)| OneAnswer {
             resource_type,
             resource_name,
-            answer: AccessResponse::new(&person, decision, organization_id),
+            answer,
         })
         .collect();
     Ok(Json(BatchResponse {
@@ -444,7 +468,7 @@ async fn check(
     Json(body): Json<ProjectCheck>,
 ) -> Result<Json<ProjectAnswer>> {
     check_asker(&caller, &body.user_id)?;
-    service::limit(&authorization, &caller, Limited::Check).await?;
+    service::limit(&authorization, &caller, Limited::Check, 1).await?;
     if body.resource_type != "project" {
         let text = format!("unsupported resource_type '{}'; expected project", body.resource_type);
         return Err(Problem::new(codes::BAD_REQUEST, text));
@@ -453,7 +477,7 @@ async fn check(
         let text = format!("invalid action '{}'; expected one of read | write | admin", body.action);
         Problem::new(codes::BAD_REQUEST, text)
     })?;
-    let reason = service::check_project(&authorization, &body.user_id, &body.resource_id, asked).await?;
+    let reason = service::check_project(&authorization, &body.user_id, &body.resource_id, asked).await;
     Ok(Json(ProjectAnswer {
         allowed: reason.is_none(),
         reason,
@@ -481,6 +505,16 @@ fn hundred() -> i64 {
 fn place(cursor: Option<&str>) -> Result<Option<Place>> {
     let cursor = cursor.filter(|text| !text.is_empty());
     Ok(cursor.map(|text| Place::decode(text, 2)).transpose()?)
+}
+
+/// The same of a resource: its type and its name.
+fn resource_place(cursor: Option<&str>) -> Result<Option<Place>> {
+    let place = place(cursor)?;
+    let names_a_type = |place: &Place| place.0.first().is_some_and(|of| of.parse::<ResourceType>().is_ok());
+    if place.as_ref().is_some_and(|place| !names_a_type(place)) {
+        return Err(CursorError.into());
+    }
+    Ok(place)
 }
 
 pub(super) fn routes() -> Routes<Authorization> {

@@ -156,7 +156,7 @@ impl Authorization {
             Some(found) => found,
             None => self.look_up(key, now).await?,
         };
-        self.watch.note(ask, &found.decision, now);
+        self.watch.note(ask, &found.person, &found.decision, now);
         Ok(Decided {
             person: Arc::clone(&found.person),
             decision: found.decision.clone(),
@@ -186,14 +186,16 @@ impl Authorization {
         } else {
             self.settings.denied_ttl
         };
-        let until = now + Duration::seconds(i64::from(ttl));
+        let until = person.until.min(now + Duration::seconds(i64::from(ttl)));
         let until = decision.expires_at.map_or(until, |end| end.min(until));
         let found = Arc::new(Remembered {
             person,
             decision,
             until,
         });
-        self.decisions.put(ticket, key, Arc::clone(&found));
+        if until > now {
+            self.decisions.put(ticket, key, Arc::clone(&found));
+        }
         Ok(found)
     }
 
@@ -266,7 +268,7 @@ impl Authorization {
                 level: *level,
                 organization_id,
             };
-            self.watch.note(ask, &decision, now);
+            self.watch.note(ask, &person, &decision, now);
             decisions.push(decision);
         }
         Ok((person, decisions))
@@ -274,38 +276,56 @@ impl Authorization {
 
     /// What is known of somebody, remembered or looked up.
     pub(super) async fn person(&self, conn: &mut Conn, user_id: &str) -> Result<Arc<Person>, Error> {
-        let key = user_id.to_owned();
-        if let Some(found) = self.people.get(&key) {
+        let (key, now) = (user_id.to_owned(), self.ctx.clock.now());
+        if let Some(found) = self.people.get(&key).filter(|found| found.until > now) {
             return Ok(found);
         }
         let ticket = self.people.ticket();
         let person = Arc::new(self.look_at(conn, user_id).await?);
-        self.people.put(ticket, key, Arc::clone(&person));
+        if person.until > now {
+            self.people.put(ticket, key, Arc::clone(&person));
+        }
         Ok(person)
     }
 
     /// What is known of somebody, looked up.
     pub(super) async fn look_at(&self, conn: &mut Conn, user_id: &str) -> Result<Person, Error> {
+        let now = self.ctx.clock.now();
+        let until = now + Duration::seconds(i64::from(self.settings.granted_ttl));
         let account = account::claims(conn, &AccountId(user_id.to_owned())).await?;
-        let context = organization::context(conn, user_id).await?;
-        Ok(Person {
-            is_active: account.is_some_and(|account| account.is_active && account.deleted_at.is_none()),
-            tier: self.tier(conn, user_id).await,
-            acts_in: context.map(|context| context.organization_id),
-            standings: organization::standings(conn, user_id).await?,
+        let is_known = account.is_some();
+        let mut person = Person {
             user_id: user_id.to_owned(),
-        })
+            is_active: account.is_some_and(|account| account.is_active && account.deleted_at.is_none()),
+            tier: Tier::Free,
+            acts_in: None,
+            standings: Vec::new(),
+            // Nobody says when somebody begins to be there.
+            until: if is_known { until } else { now },
+        };
+        // Of who may not act nothing is said, so that they are as if they were not there (EC-001).
+        if person.is_active {
+            let context = organization::context(conn, user_id).await?;
+            person.acts_in = context.map(|context| context.organization_id);
+            person.standings = organization::standings(conn, user_id).await?;
+            match self.tier(conn, user_id).await {
+                Ok(tier) => person.tier = tier,
+                Err(error) => {
+                    // They pay for nothing: the step fails closed.
+                    tracing::warn!(error = %error, "what a person pays for cannot be found out; they count as free");
+                    person.until = now;
+                }
+            }
+        }
+        Ok(person)
     }
 
-    /// What somebody pays for. Where that cannot be found out they pay for nothing: the step fails closed.
-    async fn tier(&self, conn: &mut Conn, user_id: &str) -> Tier {
-        let Some(subscriptions) = &self.others.subscriptions else {
-            return Tier::Free;
-        };
-        subscriptions.tier(conn, user_id).await.unwrap_or_else(|error| {
-            tracing::warn!(error = %error, "what a person pays for cannot be found out; they count as free");
-            Tier::Free
-        })
+    /// What somebody pays for.
+    async fn tier(&self, conn: &mut Conn, user_id: &str) -> polity_kernel::db::Result<Tier> {
+        match &self.others.subscriptions {
+            Some(subscriptions) => subscriptions.tier(conn, user_id).await,
+            None => Ok(Tier::Free),
+        }
     }
 
     /// Says, in the transaction of a change, that what people were given is another.

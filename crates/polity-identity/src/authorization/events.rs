@@ -24,11 +24,16 @@ struct FollowOwners(Ctx);
 impl Handler for FollowOwners {
     async fn handle(&self, tx: &mut Tx, event: &Event) -> Result<(), HandleError> {
         let gone = match event.r#type.as_str() {
-            UserDeleted::TYPE => Gone::Person {
-                user_id: read::<UserDeleted>(event)?.user_id,
-            },
+            UserDeleted::TYPE => {
+                let said: UserDeleted = read(event)?;
+                Gone::Person {
+                    user_id: said.user_id,
+                    deleted_at: Some(said.deleted_at),
+                }
+            }
             UserErased::TYPE => Gone::Person {
                 user_id: read::<UserErased>(event)?.user_id,
+                deleted_at: None,
             },
             OrganizationDeleted::TYPE => Gone::Organization {
                 organization_id: read::<OrganizationDeleted>(event)?.organization_id,

@@ -38,6 +38,7 @@ pub(super) enum Action {
 }
 
 /// A permission that somebody was given.
+#[expect(clippy::struct_field_names, reason = "the column and the contract call it so")]
 #[derive(Debug, Clone, Record, Serialize)]
 pub(super) struct Permission {
     pub id: String,
@@ -112,6 +113,8 @@ pub(super) struct Person {
     pub acts_in: Option<String>,
     /// The organizations they are active members of.
     pub standings: Vec<Standing>,
+    /// Until when this may be remembered: not at all if there is nobody, or if something could not be found out.
+    pub until: DateTime<Utc>,
 }
 
 impl Person {
@@ -230,6 +233,8 @@ pub(super) struct Question<'a> {
 
 /// What one step found: who decided, or why it did not.
 type Found = Result<Decision, String>;
+/// A step.
+type Try = fn(&Person, &Evidence, Question<'_>) -> Found;
 
 /// Decides (BR-ACL-006): what an administrator gave, what the organization has, what is paid for, what else was given; the
 /// first that suffices. The steps that were taken are told to `seen`.
@@ -244,7 +249,6 @@ pub(super) fn decide(
         seen(Stage::Person, &nobody);
         return Decision::denied("User not found or inactive");
     }
-    type Try = fn(&Person, &Evidence, Question<'_>) -> Found;
     let stages: [(Stage, Try); 4] = [
         (Stage::AdminGrant, by_administrator),
         (Stage::Organization, by_organization),

@@ -85,8 +85,13 @@ pub(super) enum Limited {
     Bulk,
 }
 
-/// Counts a call of a person against its limit; services have none.
-pub(super) async fn limit(authorization: &Authorization, caller: &Caller, what: Limited) -> Result<(), Error> {
+/// Counts what a person asks for against its limit; services have none.
+pub(super) async fn limit(
+    authorization: &Authorization,
+    caller: &Caller,
+    what: Limited,
+    count: u64,
+) -> Result<(), Error> {
     let Some(person) = caller.user_id().filter(|_| caller.kind != Kind::Service) else {
         return Ok(());
     };
@@ -100,7 +105,7 @@ pub(super) async fn limit(authorization: &Authorization, caller: &Caller, what: 
         return Ok(());
     }
     let window = Window::new(name, u64::from(most), std::time::Duration::from_mins(1));
-    let usage = authorization.ctx.limiter.take(&[window], person, 1).await;
+    let usage = authorization.ctx.limiter.take(&[window], person, count).await;
     if usage.allowed {
         Ok(())
     } else {

@@ -66,10 +66,10 @@ pub(super) struct Held<'a> {
     pub resource: Named<'a>,
 }
 
-/// What a person was given of one resource.
+/// All that a person was given of one resource: one for each source and organization.
 pub(super) async fn permissions(conn: &mut Conn, user_id: &str, resource: Named<'_>) -> Result<Vec<Permission>> {
     conn.sql(permission!(
-        "permission where user_id = $1 and resource_type = $2 and resource_name = $3 limit 1000"
+        "permission where user_id = $1 and resource_type = $2 and resource_name = $3"
     ))
     .bind(user_id)
     .bind(&resource.resource_type)
@@ -199,19 +199,21 @@ pub(super) async fn delete_permissions(tx: &mut Tx, ids: &List) -> Result<()> {
     Ok(())
 }
 
-/// Some of what a person was given, or, with an organization, of what counts for them there and was given until then.
+/// Some of what a person was given, with an organization of what counts for them there; with a moment, what was last given
+/// until then.
 pub(super) async fn belongings(
     tx: &mut Tx,
     user_id: &str,
-    of: Option<(&str, DateTime<Utc>)>,
+    organization_id: Option<&str>,
+    until: Option<DateTime<Utc>>,
     limit: i64,
 ) -> Result<Vec<Permission>> {
     let mut some = Filter::new(permission!("permission where true"));
     some.and("user_id = ?", user_id);
-    if let Some((organization_id, until)) = &of {
-        some.and("organization_id = ?", *organization_id);
-        some.and("created_at <= ?", until);
+    if let Some(organization_id) = organization_id {
+        some.and("organization_id = ?", organization_id);
     }
+    some.and_some("updated_at <= ?", until.as_ref());
     some.with("limit ?", &limit);
     tx.filter(some).all().await
 }
@@ -242,18 +244,34 @@ pub(super) async fn delete_organization_permissions(tx: &mut Tx, organization_id
     .await
 }
 
-/// Deletes some of what has ended, and says what it was.
-pub(super) async fn take_ended(tx: &mut Tx, now: DateTime<Utc>, limit: i64) -> Result<Vec<Permission>> {
+/// Some of those who have something that has ended, in the order of their ids.
+pub(super) async fn people_with_ended(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<Vec<(String,)>> {
+    conn.sql(
+        "select distinct user_id from (
+             select user_id from permission where expires_at is not null and expires_at <= $1
+             order by expires_at limit $2
+         ) as ended
+         order by user_id",
+    )
+    .bind(&now)
+    .bind(&limit)
+    .all()
+    .await
+}
+
+/// Deletes some of what has ended of these people, and says what it was.
+pub(super) async fn take_ended(tx: &mut Tx, people: &List, now: DateTime<Utc>, limit: i64) -> Result<Vec<Permission>> {
     tx.sql(
         "delete from permission
-         where id in (select id from permission where expires_at is not null and expires_at <= $1
-                      order by expires_at limit $2)
+         where id in (select id from permission where expires_at is not null and expires_at <= $1 and user_id in list($3)
+                      limit $2)
            and expires_at <= $1
          returning id, user_id, resource_type, resource_name, access_level, permission_source, organization_id,
                    granted_by_user_id, expires_at, reason, created_at, updated_at",
     )
     .bind(&now)
     .bind(&limit)
+    .bind(people)
     .all()
     .await
 }
@@ -374,20 +392,20 @@ pub(super) async fn delete_belongings(tx: &mut Tx, organization_id: &str, limit:
     .await
 }
 
-/// Says whether there was one.
 pub(super) async fn delete_organization_permission(
     tx: &mut Tx,
     organization_id: &str,
     resource: Named<'_>,
-) -> Result<bool> {
-    let deleted = tx
-        .sql("delete from organization_permission where organization_id = $1 and resource_type = $2 and resource_name = $3")
-        .bind(organization_id)
-        .bind(&resource.resource_type)
-        .bind(resource.resource_name)
-        .execute()
-        .await?;
-    Ok(deleted > 0)
+) -> Result<()> {
+    tx.sql(
+        "delete from organization_permission where organization_id = $1 and resource_type = $2 and resource_name = $3",
+    )
+    .bind(organization_id)
+    .bind(&resource.resource_type)
+    .bind(resource.resource_name)
+    .execute()
+    .await?;
+    Ok(())
 }
 
 /// The catalogue, in the order of types and names.
@@ -431,15 +449,13 @@ pub(super) async fn put_catalogue_entry(tx: &mut Tx, new: &CatalogueEntry) -> Re
     Ok(())
 }
 
-/// Says whether there was one.
-pub(super) async fn delete_catalogue_entry(tx: &mut Tx, resource: Named<'_>) -> Result<bool> {
-    let deleted = tx
-        .sql("delete from resource_permission where resource_type = $1 and resource_name = $2")
+pub(super) async fn delete_catalogue_entry(tx: &mut Tx, resource: Named<'_>) -> Result<()> {
+    tx.sql("delete from resource_permission where resource_type = $1 and resource_name = $2")
         .bind(&resource.resource_type)
         .bind(resource.resource_name)
         .execute()
         .await?;
-    Ok(deleted > 0)
+    Ok(())
 }
 
 /// Who was given a resource, in the order of their ids.

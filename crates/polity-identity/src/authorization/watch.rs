@@ -1,6 +1,6 @@
 //! Refusals, and whose access was last checked: noted in memory and written in batches, since no row is written for a check.
 //!
-//! A refusal is noted once a minute for one person, resource and level. A crash loses what was noted since the last batch.
+//! A refusal is noted once a minute for one person and resource. A crash loses what was noted since the last batch.
 
 use std::{
     collections::HashSet,
@@ -17,14 +17,16 @@ use polity_ports::{
 
 use super::{
     Authorization, Error,
-    model::{Action, Decision, normal},
+    model::{Action, Decision, Person, normal},
     store::{self, audit},
 };
 
 /// How often what was noted is written.
 const EVERY: Duration = Duration::from_millis(500);
-/// How many refusals, and people, wait to be written at most; what comes beyond that is not noted.
+/// How many people wait to be noted at most; what comes beyond that is not noted.
 const WAITING: usize = 10_000;
+/// The same of refusals: whoever asks about thousands of things a second does not fill the audit with them.
+const DENIED: usize = 500;
 /// How many of them are written in one transaction.
 const AT_ONCE: usize = 500;
 /// How many that were noted this minute are remembered.
@@ -33,7 +35,7 @@ const REMEMBERED: u64 = 50_000;
 /// What was noted and is not written yet.
 pub(super) struct Watch {
     waiting: Mutex<Waiting>,
-    /// What was noted in which minute: refusals by all they say, people by their id.
+    /// What was noted in which minute: refusals by person and resource, people by their id.
     noted: moka::sync::Cache<(u64, i64), ()>,
     hasher: std::hash::RandomState,
 }
@@ -53,24 +55,28 @@ impl Watch {
         }
     }
 
-    /// Notes a decision.
-    pub(super) fn note(&self, ask: Ask<'_>, decision: &Decision, now: DateTime<Utc>) {
+    /// Notes a decision. Of who is nobody, or may not act, it is not kept when they were asked about: nothing would remove it.
+    pub(super) fn note(&self, ask: Ask<'_>, person: &Person, decision: &Decision, now: DateTime<Utc>) {
         let minute = now.timestamp().div_euclid(60);
-        if self.is_new(ask.user_id, minute) {
+        if person.is_active && self.is_new(ask.user_id, minute) {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             if waiting.checked.len() < WAITING {
                 waiting.checked.insert(ask.user_id.to_owned());
             }
         }
-        if decision.is_granted || !self.is_new(ask, minute) {
+        if decision.is_granted {
+            return;
+        }
+        let resource_name = normal(ask.resource_name);
+        if !self.is_new((ask.user_id, ask.resource_type, resource_name.as_str()), minute) {
             return;
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.denied.len() < WAITING {
+        if waiting.denied.len() < DENIED {
             waiting.denied.push(AccessDenied {
                 user_id: ask.user_id.to_owned(),
                 resource_type: ask.resource_type,
-                resource_name: normal(ask.resource_name),
+                resource_name,
                 required_access_level: ask.level,
                 reason: decision.reason.clone(),
                 timestamp: now,
@@ -82,11 +88,8 @@ impl Watch {
     fn is_new(&self, what: impl std::hash::Hash, minute: i64) -> bool {
         use std::hash::BuildHasher;
         let key = (self.hasher.hash_one(what), minute);
-        if self.noted.contains_key(&key) {
-            return false;
-        }
-        self.noted.insert(key, ());
-        true
+        // Most are not new, and cost no lock; of those that are at once, one is.
+        !self.noted.contains_key(&key) && self.noted.entry(key).or_insert(()).is_fresh()
     }
 
     fn take(&self) -> Waiting {

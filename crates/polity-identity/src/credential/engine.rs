@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use polity_kernel::{
     Ctx, TokenText,
     cache::{Cache, Invalidations, Stale},
@@ -280,7 +280,13 @@ impl Credentials {
                 continue;
             }
             let (requests, tokens) = if limit.scope_id == organization_id {
-                store::usage::used_of_organization(read, organization_id, limit.field, day).await?
+                let common = store::usage::Common {
+                    organization_id: organization_id.to_owned(),
+                    field: limit.field,
+                    day,
+                };
+                let used = store::usage::used_of_organizations(read, &[common]).await?;
+                used.first().map_or((0, 0), |used| (used.requests, used.tokens))
             } else {
                 store::usage::used(read, organization_id, &limit.scope_id, "day", day).await?
             };
@@ -414,6 +420,10 @@ fn caller_of(credential: &Credential, grant: Grant) -> Caller {
         kind: CallerKind::ApiCredential,
         id: credential.id.clone(),
         on_behalf_of: credential.subject_id.clone().filter(|_| acts_for_person),
+        service_account_id: credential
+            .subject_id
+            .clone()
+            .filter(|_| credential.kind == Kind::Service),
         email: None,
         organization_id: Some(credential.organization_id.clone()),
         permissions: Vec::new(),
@@ -441,8 +451,15 @@ impl Limited {
         let limit = credential.credit_amount.or(credential.credits).unwrap_or(0);
         let wait = credential.credit_interval.map(|interval| interval.until_next(now));
         let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-ratelimit-limit", limit.max(0)),
+            ("x-ratelimit-remaining", left.max(0)),
+        ] {
+            headers.insert(HeaderName::from_static(name), value.into());
+        }
         if let Some(wait) = wait {
             headers.insert(http::header::RETRY_AFTER, wait.into());
+            headers.insert(HeaderName::from_static("x-ratelimit-reset"), wait.into());
         }
         Self {
             field: "credits",

@@ -13,7 +13,7 @@ use polity_ports::{
     organization::{MemberRemoved, OrganizationDeleted},
 };
 
-use super::{Credentials, service};
+use super::{Credentials, Error, jobs, service};
 use crate::read;
 
 /// Ends credentials with their owners.
@@ -25,7 +25,16 @@ impl Handler for FollowOwners {
         let credentials = &self.0;
         let done = match event.r#type.as_str() {
             UserDeleted::TYPE => service::revoke_of_person(tx, credentials, &read::<UserDeleted>(event)?.user_id).await,
-            UserErased::TYPE => service::forget_person(tx, &read::<UserErased>(event)?.user_id).await,
+            UserErased::TYPE => {
+                let job = jobs::forget(read::<UserErased>(event)?.user_id);
+                credentials
+                    .ctx
+                    .jobs
+                    .enqueue(tx, job)
+                    .await
+                    .map(drop)
+                    .map_err(Error::from)
+            }
             OrganizationDeleted::TYPE => {
                 let said: OrganizationDeleted = read(event)?;
                 service::revoke_of_organization(tx, credentials, &said.organization_id, None).await

@@ -7,7 +7,7 @@ use polity_kernel::{
 
 use super::error::code;
 
-/// Whoever checks credentials for others: a service, an administrator, or a gateway with a key of a service account, which
+/// Whoever checks credentials for others: a service in its own name, an administrator, or a gateway with a key of a service account, which
 /// learns of its own organization's alone.
 pub(crate) struct IsVerifier;
 
@@ -19,14 +19,15 @@ impl Require for IsVerifier {
 
     fn admit(caller: &Caller) -> Result<(), Problem> {
         let is_gateway =
-            caller.kind == Kind::ApiCredential && caller.on_behalf_of.is_none() && caller.has_scope(VERIFY);
+            caller.kind == Kind::ApiCredential && caller.service_account_id.is_some() && caller.has_scope(VERIFY);
         let is_admin = caller.kind == Kind::Admin || caller.has_permission("auth.admin");
-        if caller.is_service() || is_admin || is_gateway {
+        let is_service = caller.is_service() && caller.on_behalf_of.is_none();
+        if is_service || is_admin || is_gateway {
             return Ok(());
         }
         Err(Problem::new(
             codes::FORBIDDEN,
-            "A service credential, an administrator or a key with the scope auth.api_keys.verify is required",
+            "A service credential without X-User-Id, an administrator or a service account's key with the scope auth.api_keys.verify is required",
         ))
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! Tables: `credential`, `api_scope`, `credential_usage`, `usage_log`, `usage_threshold`.
 //! Publishes: `auth_service.apikey.*`, `integration_service.api_token.*`. Hears account's `user.*`, and of organizations that are gone and members who left.
-//! Jobs: `credential.clean_up`, `credential.tell_expiring`. Uses are counted in memory and written every half second.
+//! Jobs: `credential.clean_up`, `credential.forget`, `credential.tell_expiring`. Uses are counted in memory and written every half second.
 //! Deliberately absent: spending limits (there is no billing), and a project service that could say who may use a project.
 
 mod api;

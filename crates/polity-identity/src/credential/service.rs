@@ -17,10 +17,11 @@ pub use lifecycle::{Leaked, revoke_leaked};
 pub(super) use lifecycle::{
     clean_up, forget_person, revoke_of_member, revoke_of_organization, revoke_of_person, tell_expiring,
 };
-pub(super) use quota::{tell_credits, tell_used};
+pub(super) use quota::{is_news, tell_credits, tell_used};
 pub(super) use scopes::{NewScope, ScopeChange, add_scope, change_scope, scope, scopes};
 pub(super) use tokens::{
-    NewToken, TokenChange, Workspace, change_token, create_token, revoke_token, rotate_token, token, tokens, workspace,
+    NewToken, TokenChange, Workspace, change_token, create_token, kept_workspace, revoke_token, rotate_token, token,
+    tokens, workspace,
 };
 pub(crate) use usage::{Granularity, Item, calls, calls_today, spans, usage_vs_limit};
 pub(super) use usage::{Log, LogQuery, log, status};

@@ -369,26 +369,23 @@ pub(super) async fn take_expiring(
     .await
 }
 
-/// Leaves nothing of a person in what is kept for the audit.
-pub(super) async fn forget_person(tx: &mut Tx, user_id: &str) -> Result<()> {
-    tx.sql(
-        "update credential set name = 'Erased', last_used_ip = null
-         where (subject_id = $1 and kind = 'token') or organization_id = $1",
-    )
-    .bind(user_id)
-    .execute()
-    .await?;
-    tx.sql("update usage_log set ip = '', user_agent = '' where organization_id = $1")
+/// Takes the name and the address off some of a person's credentials, those after an id; returns the ids of these, the last
+/// one last.
+pub(super) async fn forget_some(tx: &mut Tx, user_id: &str, after: &str, limit: i64) -> Result<Vec<(String,)>> {
+    let some: Vec<(String,)> = tx
+        .sql(
+            "select id from credential
+             where ((subject_id = $1 and kind = 'token') or organization_id = $1) and id > $2
+             order by id limit $3",
+        )
         .bind(user_id)
+        .bind(after)
+        .bind(&limit)
+        .all()
+        .await?;
+    tx.sql("update credential set name = 'Erased', last_used_ip = null where id in (select item from list($1) as ids)")
+        .bind(&List::of(some.iter().map(|(id,)| id)))
         .execute()
         .await?;
-    // In other workspaces too.
-    tx.sql(
-        "update usage_log set ip = '', user_agent = ''
-         where credential_id in (select id from credential where subject_id = $1 and kind = 'token')",
-    )
-    .bind(user_id)
-    .execute()
-    .await?;
-    Ok(())
+    Ok(some)
 }

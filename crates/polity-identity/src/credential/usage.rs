@@ -15,10 +15,10 @@ use polity_kernel::{caller::Answered, clock::Clock, db::Tx};
 use super::{
     Credentials, Error,
     engine::Known,
-    limits::Field,
+    limits::{Field, Limit},
     model::minute,
     service,
-    store::usage::{self, LastUse, LogRow, UsageRow},
+    store::usage::{self, Common, LastUse, LogRow, UsageRow},
 };
 
 /// Tables under locks of their own.
@@ -322,20 +322,57 @@ async fn tell_thresholds(tx: &mut Tx, credentials: &Credentials, counts: &[Count
         .iter()
         .map(|count| (count.known.credential.id.as_str(), &*count.known))
         .collect();
+    let mut common: HashMap<Common, (&Known, &Limit)> = HashMap::new();
     for known in known.into_values() {
         let organization = known.credential.organization_id.as_str();
         for limit in &known.limits {
-            let id = if limit.scope_id == organization {
-                ""
-            } else {
-                &limit.scope_id
+            let is_common = limit.scope_id == organization;
+            let id = if is_common { "" } else { &limit.scope_id };
+            let Some(day) = latest.get(&(organization, id)) else {
+                continue;
             };
-            let used = match (limit.of, latest.get(&(organization, id))) {
-                (Some(Field::RequestsPerDay), Some(day)) => (day.4, day.3),
-                (Some(Field::TokensPerDay), Some(day)) => (day.5, day.3),
-                _ => continue,
+            let Some(used) = used(limit, day.4, day.5) else {
+                continue;
             };
-            service::tell_used(tx, credentials, &known.credential, limit, used).await?;
+            if !is_common {
+                service::tell_used(tx, credentials, &known.credential, limit, (used, day.3)).await?;
+            } else if service::is_news(credentials, limit, (used, day.3)) {
+                // All that is used in the organization may have come to it; what counts against its limit is less.
+                let of = Common {
+                    organization_id: organization.to_owned(),
+                    field: limit.field,
+                    day: day.3,
+                };
+                common.insert(of, (known, limit));
+            }
+        }
+    }
+    tell_common(tx, credentials, common).await
+}
+
+/// What of requests and tokens a limit of a day counts; `None` for one of less than a day.
+fn used(limit: &Limit, requests: i64, tokens: i64) -> Option<i64> {
+    match limit.of {
+        Some(Field::RequestsPerDay) => Some(requests),
+        Some(Field::TokensPerDay) => Some(tokens),
+        _ => None,
+    }
+}
+
+/// Tells of the quotas of organizations.
+async fn tell_common(
+    tx: &mut Tx,
+    credentials: &Credentials,
+    common: HashMap<Common, (&Known, &Limit)>,
+) -> Result<(), Error> {
+    let asked: Vec<Common> = common.keys().cloned().collect();
+    let found = usage::used_of_organizations(tx, &asked).await?;
+    for (of, (known, limit)) in common {
+        let counted = found
+            .iter()
+            .find(|found| found.organization_id == of.organization_id && found.field == of.field);
+        if let Some(used) = counted.and_then(|counted| used(limit, counted.requests, counted.tokens)) {
+            service::tell_used(tx, credentials, &known.credential, limit, (used, of.day)).await?;
         }
     }
     Ok(())

@@ -9,6 +9,8 @@ use super::{Organizations, archive, service};
 
 /// Deletes what is older than it is kept.
 const CLEAN_UP: &str = "organization.clean_up";
+/// Writes what members are searched by who were there before they were searched by anything.
+const FILL_SEARCH: &str = "organization.fill_search";
 /// Marks sharings whose time is over.
 const EXPIRE_SHARINGS: &str = "organization.expire_sharings";
 
@@ -28,6 +30,16 @@ impl JobHandler for CleanUp {
     }
 }
 
+struct FillSearch(Organizations);
+
+#[async_trait]
+impl JobHandler for FillSearch {
+    async fn run(&self, _: &JobCtx) -> Result<(), JobError> {
+        let done = service::fill_search(&self.0).await;
+        done.map(drop).map_err(|error| JobError::Retry(error.to_string()))
+    }
+}
+
 struct ExpireSharings(Organizations);
 
 #[async_trait]
@@ -42,6 +54,7 @@ impl JobHandler for ExpireSharings {
 pub(super) fn kinds(organizations: &Organizations) -> Vec<JobKind> {
     vec![
         JobKind::new(CLEAN_UP, Arc::new(CleanUp(organizations.clone()))),
+        JobKind::new(FILL_SEARCH, Arc::new(FillSearch(organizations.clone()))),
         JobKind::new(EXPIRE_SHARINGS, Arc::new(ExpireSharings(organizations.clone()))),
     ]
 }
@@ -53,6 +66,12 @@ pub(super) fn crons() -> Vec<Cron> {
             name: "organization.clean_up",
             schedule: "20 4 * * *",
             kind: CLEAN_UP,
+            payload: serde_json::Value::Null,
+        },
+        Cron {
+            name: "organization.fill_search",
+            schedule: "*/10 * * * *",
+            kind: FILL_SEARCH,
             payload: serde_json::Value::Null,
         },
         Cron {

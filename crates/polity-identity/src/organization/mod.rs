@@ -13,7 +13,8 @@
 //! `sharing_usage`.
 //! Publishes: `organization_service.organization.*`, `organization_service.role.*`, `organization_service.family.*`. Hears
 //! account's `user.deleted`, and that albums, devices and files are gone.
-//! Jobs: `organization.clean_up`, daily; `organization.expire_sharings`, every minute.
+//! Jobs: `organization.clean_up`, daily; `organization.expire_sharings`, every minute;
+//! `organization.fill_search`, every ten minutes, for rows from before members were searched by anything.
 //! Deliberately absent: credits and storage (there are no services that count them; their figures are 0).
 
 mod api;
@@ -70,6 +71,11 @@ pub const SERVICE: Service = Service {
                 version: 2,
                 name: "sharing",
                 sql: include_str!("sharing.sql"),
+            },
+            Migration {
+                version: 3,
+                name: "what members are searched by",
+                sql: include_str!("search.sql"),
             },
         ],
     },

@@ -213,6 +213,12 @@ pub struct Membership {
     pub last_active_at: Option<DateTime<Utc>>,
 }
 
+/// The text a member is searched by.
+pub(super) fn member_text(department: Option<&str>, title: Option<&str>, user_id: &str) -> String {
+    let (department, title) = (department.unwrap_or_default(), title.unwrap_or_default());
+    format!("{department}\n{title}\n{user_id}").to_lowercase()
+}
+
 impl Membership {
     /// Whether the organization cannot do without them, if they are its last.
     pub(super) fn is_acting_owner(&self) -> bool {

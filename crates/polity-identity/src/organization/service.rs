@@ -17,7 +17,7 @@ use polity_kernel::{
 };
 
 pub(super) use archive::{export, import};
-pub(super) use audit::{clean_up, note, trail};
+pub(super) use audit::{clean_up, fill_search, note, trail};
 pub(super) use context::switch;
 pub(crate) use context::{Context, acting, context};
 pub(super) use listing::{all, members, of_person, platform_stats, stats, usage};

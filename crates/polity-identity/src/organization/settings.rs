@@ -9,7 +9,7 @@ use super::model::{Kind, Plan};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OrganizationSettings {
-    /// How many organizations a person may own.
+    /// How many organizations that are not deleted a person may have made, whoever owns them now.
     pub most_owned: u32,
     /// How many members there may be by plan, pending ones included; 0: no limit.
     pub members: MemberLimits,

@@ -3,13 +3,14 @@
 pub(super) mod archive;
 pub(super) mod sharing;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use polity_kernel::{
     Record,
-    db::{Conn, Cursor, Filter, Json, List, Result, Tx},
+    db::{Conn, Cursor, Filter, Json, List, Result, Rows, Tx},
 };
+use serde::Serialize;
 
-use super::model::{MemberStatus, Membership, Organization, RateLimits, Role, Standing};
+use super::model::{MemberStatus, Membership, Organization, RateLimits, Role, Standing, member_text};
 
 macro_rules! organization {
     ($rest:literal) => {
@@ -159,12 +160,12 @@ pub(super) async fn standing(
 pub(super) async fn put_member(tx: &mut Tx, member: &Membership, now: DateTime<Utc>) -> Result<()> {
     tx.sql(
         "insert into membership (organization_id, user_id, role, status, permissions, department, title, is_founder, joined_at,
-                                 updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                 updated_at, search)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          on conflict (organization_id, user_id) do update
             set role = excluded.role, status = excluded.status, permissions = excluded.permissions,
                 department = excluded.department, title = excluded.title, joined_at = excluded.joined_at,
-                updated_at = excluded.updated_at",
+                updated_at = excluded.updated_at, search = excluded.search",
     )
     .bind(&member.organization_id)
     .bind(&member.user_id)
@@ -176,9 +177,47 @@ pub(super) async fn put_member(tx: &mut Tx, member: &Membership, now: DateTime<U
     .bind(&member.is_founder)
     .bind(&member.joined_at)
     .bind(&now)
+    .bind(&member_text(member.department.as_deref(), member.title.as_deref(), &member.user_id))
     .execute()
     .await?;
     Ok(())
+}
+
+/// What a member is searched by.
+#[derive(Serialize)]
+struct Searched {
+    organization_id: String,
+    user_id: String,
+    text: String,
+}
+
+/// Writes what some members are searched by who were there before anybody was; says how many. Whoever is changed meanwhile
+/// has it already.
+pub(super) async fn fill_search(tx: &mut Tx, limit: i64) -> Result<u64> {
+    let some: Vec<(String, String, Option<String>, Option<String>)> = tx
+        .sql("select organization_id, user_id, department, title from membership where search is null limit $1")
+        .bind(&limit)
+        .all()
+        .await?;
+    let texts: Vec<Searched> = some
+        .into_iter()
+        .map(|(organization_id, user_id, department, title)| Searched {
+            text: member_text(department.as_deref(), title.as_deref(), &user_id),
+            organization_id,
+            user_id,
+        })
+        .collect();
+    tx.sql(
+        "update membership
+         set search = (select r.item ->> 'text' from rows($1) as r
+                       where r.item ->> 'organization_id' = membership.organization_id
+                         and r.item ->> 'user_id' = membership.user_id)
+         where search is null
+           and (organization_id, user_id) in (select r.item ->> 'organization_id', r.item ->> 'user_id' from rows($1) as r)",
+    )
+    .bind(&Rows::of(&texts))
+    .execute()
+    .await
 }
 
 /// How many memberships take a place: active and pending ones.
@@ -201,12 +240,11 @@ pub(super) async fn count_owners(conn: &mut Conn, organization_id: &str) -> Resu
 }
 
 /// How many organizations somebody owns.
-pub(super) async fn count_owned(conn: &mut Conn, user_id: &str) -> Result<i64> {
+pub(super) async fn count_made(conn: &mut Conn, user_id: &str) -> Result<i64> {
     let (count,) = conn
         .sql(
             "select count(*) from membership join organization on organization.organization_id = membership.organization_id
-             where membership.user_id = $1 and membership.status = 'active' and membership.role = 'owner'
-               and organization.status <> 'deleted'",
+             where membership.user_id = $1 and membership.is_founder and organization.status <> 'deleted'",
         )
         .bind(user_id)
         .one::<(i64,)>()
@@ -228,7 +266,7 @@ pub(super) async fn eldest_admin(conn: &mut Conn, organization_id: &str) -> Resu
 #[derive(Debug, Clone, Default)]
 pub(super) struct MemberFilter {
     pub role: Option<Role>,
-    /// A part of department or title, or the beginning of the id, in small letters.
+    /// A part of department, title or id.
     pub search: Option<String>,
     pub after: Option<Cursor>,
 }
@@ -239,7 +277,9 @@ impl MemberFilter {
         filter.and("organization_id = ?", organization_id);
         filter.and_some("role = ?", self.role.as_ref());
         filter.and_some(
-            "lower(coalesce(department, '') || ' ' || coalesce(title, '') || ' ' || user_id) like ? escape '\\'",
+            // Those that have none yet are found as the database folds them.
+            "coalesce(search, lower(coalesce(department, '') || ' ' || coalesce(title, '') || ' ' || user_id)) like ?
+             escape '\\'",
             pattern,
         );
         filter
@@ -437,23 +477,33 @@ pub(super) async fn context(conn: &mut Conn, user_id: &str) -> Result<Option<Str
     Ok(row.map(|(id,)| id))
 }
 
-pub(super) async fn set_context(tx: &mut Tx, user_id: &str, organization_id: &str, now: DateTime<Utc>) -> Result<()> {
-    tx.sql(
-        "insert into organization_context (user_id, organization_id, updated_at) values ($1, $2, $3)
-         on conflict (user_id) do update set organization_id = excluded.organization_id, updated_at = excluded.updated_at",
-    )
-    .bind(user_id)
-    .bind(organization_id)
-    .bind(&now)
-    .execute()
-    .await?;
-    tx.sql("update membership set last_active_at = $3 where organization_id = $1 and user_id = $2")
-        .bind(organization_id)
+/// Keeps which organization a person chose, if they are an active member of it; says whether they are. When they were last
+/// active there is known to the minute.
+pub(super) async fn set_context(tx: &mut Tx, user_id: &str, organization_id: &str, now: DateTime<Utc>) -> Result<bool> {
+    let kept = tx
+        .sql(
+            "insert into organization_context (user_id, organization_id, updated_at)
+             select user_id, organization_id, cast($3 as timestamptz) from membership
+             where organization_id = $2 and user_id = $1 and status = 'active'
+             on conflict (user_id) do update
+                set organization_id = excluded.organization_id, updated_at = excluded.updated_at",
+        )
         .bind(user_id)
+        .bind(organization_id)
         .bind(&now)
         .execute()
         .await?;
-    Ok(())
+    tx.sql(
+        "update membership set last_active_at = $3
+         where organization_id = $1 and user_id = $2 and (last_active_at is null or last_active_at <= $4)",
+    )
+    .bind(organization_id)
+    .bind(user_id)
+    .bind(&now)
+    .bind(&(now - Duration::minutes(1)))
+    .execute()
+    .await?;
+    Ok(kept > 0)
 }
 
 /// Lets a person act as themselves; with an organization, only if it is the one they act in.

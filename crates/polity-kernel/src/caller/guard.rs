@@ -238,6 +238,7 @@ fn service(ctx: &Ctx, headers: &HeaderMap, secret: &[u8]) -> Result<Caller, Prob
         kind: Kind::Service,
         id: "internal-service".to_owned(),
         on_behalf_of,
+        service_account_id: None,
         email: None,
         organization_id: None,
         permissions: Vec::new(),

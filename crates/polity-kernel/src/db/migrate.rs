@@ -43,8 +43,8 @@ impl Db {
     /// Applies what is missing, each migration in a transaction of its own, and says how many that were.
     ///
     /// # Errors
-    /// [`Error::Migration`] if the database is ahead of this program or was made by another text; what the database says
-    /// if a migration fails, which then left nothing.
+    /// [`Error::Migration`] if the database is ahead of this program, was made by another text, or does not order texts by
+    /// their bytes; what the database says if a migration fails, which then left nothing.
     pub async fn migrate(&self, sets: &[Migrations]) -> Result<usize> {
         match &self.0.backend {
             Backend::Lite(lite) => lite.writer.alone(|conn| migrate_lite(conn, sets)).await,
@@ -115,7 +115,24 @@ fn migrate_lite(conn: &mut rusqlite::Connection, sets: &[Migrations]) -> Result<
     Ok(todo.len())
 }
 
+/// Whether texts have the order of their bytes, as in SQLite and in this program: a page goes on after the text where another
+/// one ended, and pages of several tables are merged.
+const ORDER: &str = "select 'B' < 'a' and 'a-b' < 'aa' and 'z' < '\u{e9}'";
+
+async fn check_order(client: &tokio_postgres::Client) -> Result<()> {
+    let row = client.query_one(ORDER, &[]).await?;
+    if row.try_get::<_, bool>(0)? {
+        return Ok(());
+    }
+    Err(Error::Migration(
+        "the database does not order texts by their bytes; make it with: create database … template template0 \
+         encoding 'UTF8' lc_collate 'C' lc_ctype 'C'"
+            .to_owned(),
+    ))
+}
+
 async fn migrate_pg(client: &mut tokio_postgres::Client, sets: &[Migrations]) -> Result<usize> {
+    check_order(client).await?;
     client.batch_execute(TABLE).await?;
     let rows = client.query(APPLIED, &[]).await?;
     let applied: Applied = rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect();

@@ -41,7 +41,7 @@ pub use filter::Filter;
 pub(crate) use listen::Channel;
 pub use migrate::{Migration, Migrations};
 pub use open::{DatabaseSettings, LITE_FILE};
-pub use page::{Cursor, CursorError, Part, Place};
+pub use page::{Cursor, CursorError, Part, Place, cut};
 pub use query::Query;
 pub use row::{Record, Row};
 pub use sql::Dialect;

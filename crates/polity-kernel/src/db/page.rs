@@ -40,6 +40,15 @@ impl Place {
     }
 }
 
+/// Cuts a page that was asked for with one row more than it may have: `limit`. Returns the last one left if there are more,
+/// which is where the next page begins.
+pub fn cut<T>(rows: &mut Vec<T>, limit: i64) -> Option<&T> {
+    let size = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = rows.len() > size;
+    rows.truncate(size);
+    rows.last().filter(|_| has_more)
+}
+
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
@@ -103,6 +112,15 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_goes_on_after_its_last_row_if_there_is_one_more() {
+        for (rows, limit, last, left) in [(3, 2, Some(1), 2), (2, 2, None, 2), (0, 2, None, 0), (1, 0, None, 0)] {
+            let mut page: Vec<i32> = (0..rows).collect();
+            assert_eq!(cut(&mut page, limit).copied(), last);
+            assert_eq!(page.len(), left);
+        }
+    }
 
     proptest::proptest! {
         /// Both databases keep the years 1 to 9999; a time beyond that is an error of PostgreSQL's, not an end of the list.

@@ -130,9 +130,11 @@ fn step(rest: &str, first: char, dialect: Dialect) -> (usize, Cow<'static, str>)
                 end,
                 Cow::Owned(match dialect {
                     Dialect::Lite => format!("cast({inner} as integer)"),
-                    Dialect::Pg => {
-                        format!("(timestamptz 'epoch' + cast({inner} as bigint) * interval '1 microsecond')")
-                    }
+                    // Intervals are multiplied as floating point numbers, which hold the microseconds of two centuries only.
+                    Dialect::Pg => format!(
+                        "(timestamptz 'epoch' + cast({inner} as bigint) / 1000000 * interval '1 second'
+                          + cast({inner} as bigint) % 1000000 * interval '1 microsecond')"
+                    ),
                 }),
             )
         }
@@ -205,7 +207,7 @@ mod tests {
             "select cast(r.item ->> 'at' as integer) from (select value as item from json_each(?1)) as r"
         );
         assert!(render(sql, Dialect::Pg).starts_with(
-            "select (timestamptz 'epoch' + cast(r.item ->> 'at' as bigint) * interval '1 microsecond') from"
+            "select (timestamptz 'epoch' + cast(r.item ->> 'at' as bigint) / 1000000 * interval '1 second'"
         ));
     }
 

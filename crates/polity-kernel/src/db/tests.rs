@@ -474,3 +474,13 @@ async fn a_full_disk_refuses_and_loses_nothing_that_was_acknowledged() {
     tx.commit().await.unwrap();
     assert_eq!(count(&db).await, acknowledged + 1);
 }
+
+#[tokio::test]
+async fn a_database_that_orders_texts_by_a_language_is_refused() {
+    Fresh::ordered_by_language(async |db| {
+        let error = db.migrate(&[]).await.unwrap_err();
+        assert!(matches!(error, Error::Migration(_)), "{error}");
+        assert!(error.to_string().contains("lc_collate 'C'"), "{error}");
+    })
+    .await;
+}

@@ -279,6 +279,33 @@ pub async fn assign_roles(
     Ok(account)
 }
 
+/// Gives a person one more platform role than they have.
+///
+/// # Errors
+/// As [`assign_roles`].
+pub(crate) async fn add_role(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    actor: RoleActor<'_>,
+    user_id: &AccountId,
+    role: AdminRole,
+) -> Result<Account, Error> {
+    // Locked before they are read: another role may be given at the same time.
+    lock_super_admins(tx).await?;
+    let account = locked(tx, user_id).await?;
+    if account.deleted_at.is_some() {
+        return Err(Error::NotFound(user_id.0.clone()));
+    }
+    let mut roles: Vec<String> = account
+        .admin_roles
+        .0
+        .iter()
+        .map(|role| role.as_str().to_owned())
+        .collect();
+    roles.push(role.as_str().to_owned());
+    assign_roles(tx, ctx, actor, user_id, &roles).await
+}
+
 /// One event for each role given or taken.
 async fn say_roles(tx: &mut Tx, ctx: &Ctx, account: &Account, before: &[AdminRole], by: &str) -> Result<(), Error> {
     let (actor_user_id, target_user_id, timestamp) = (by.to_owned(), account.user_id.0.clone(), ctx.clock.now());

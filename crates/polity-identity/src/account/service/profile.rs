@@ -18,6 +18,7 @@ use crate::{
         model::{self, Account, AccountId, EmailChange, Preferences, fold_email},
         store,
     },
+    changes,
     post::post,
 };
 
@@ -141,6 +142,10 @@ async fn save(tx: &mut Tx, ctx: &Ctx, account: &mut Account, changed: Vec<String
             db::Error::Unique(_) => Error::EmailTaken(account.email.clone()),
             error => error.into(),
         })?;
+    }
+    if changed.iter().any(|field| field == "email") {
+        // Organizations take members with addresses of their domains.
+        changes::of_person(tx, ctx, &account.user_id.0).await?;
     }
     store::update(tx, account).await?;
     let event = UserProfileUpdated {

@@ -434,7 +434,7 @@ async fn revoke(
     Ok(done("Device revoked"))
 }
 
-/// A device, or a service.
+/// A device, or a service in its own name: people cannot have what devices show them.
 struct IsDeviceOrService;
 
 impl Require for IsDeviceOrService {
@@ -442,12 +442,12 @@ impl Require for IsDeviceOrService {
     const MISSING: &'static str = "A device token or a service credential is required";
 
     fn admit(caller: &Caller) -> std::result::Result<(), Problem> {
-        if caller.kind == Kind::Device || caller.is_service() {
+        if caller.kind == Kind::Device || (caller.is_service() && caller.on_behalf_of.is_none()) {
             return Ok(());
         }
         Err(Problem::new(
             codes::FORBIDDEN,
-            "A device token or a service credential is required",
+            "A device token, or a service credential without X-User-Id, is required",
         ))
     }
 }

@@ -13,7 +13,7 @@ use polity_ports::authorization::{AccessLevel, OrganizationPlan, ResourceType, T
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Message, code, name, place};
+use super::{Message, code, name, resource_place};
 use crate::authorization::{
     Authorization,
     guard::Auditor,
@@ -102,7 +102,7 @@ async fn list_catalogue(
     State(authorization): State<Authorization>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Catalogue>> {
-    let after = place(query.cursor.as_deref())?;
+    let after = resource_place(query.cursor.as_deref())?;
     let mut found = service::catalogue(&authorization, query.resource_type, after.as_ref(), query.limit).await?;
     let next_cursor = cut(&mut found, query.limit, |entry| {
         (entry.resource_type, entry.resource_name.clone())
@@ -138,10 +138,11 @@ fn yes() -> bool {
     true
 }
 
-/// Adds a resource to the catalogue, or changes its entry. For administrators and services.
+/// Adds a resource to the catalogue, or changes its entry. For a super_admin and services: what everybody has, who gives it
+/// has too.
 #[operation("authorization.put_catalogue_entry", errors(codes::FORBIDDEN, codes::NOT_FOUND))]
 async fn put_entry(
-    _: AdminOrService,
+    admin: AdminOrService,
     State(authorization): State<Authorization>,
     Path((resource_type, resource_name)): Path<(ResourceType, String)>,
     Json(body): Json<EntryIn>,
@@ -154,8 +155,9 @@ async fn put_entry(
         access_level: body.access_level,
         is_enabled: body.is_enabled,
     };
+    let actor = Actor::of(&admin, None)?;
     let mut tx = authorization.ctx.db.begin().await?;
-    let entry = service::put_entry(&mut tx, &authorization, (resource_type, &resource_name), new).await?;
+    let entry = service::put_entry(&mut tx, &authorization, &actor, (resource_type, &resource_name), new).await?;
     tx.commit().await?;
     Ok(Json(entry.into()))
 }
@@ -166,12 +168,13 @@ async fn put_entry(
     errors(code::PERMISSION_NOT_FOUND, codes::FORBIDDEN)
 )]
 async fn delete_entry(
-    _: AdminOrService,
+    admin: AdminOrService,
     State(authorization): State<Authorization>,
     Path((resource_type, resource_name)): Path<(ResourceType, String)>,
 ) -> Result<Json<Message>> {
+    let actor = Actor::of(&admin, None)?;
     let mut tx = authorization.ctx.db.begin().await?;
-    service::delete_entry(&mut tx, &authorization, (resource_type, &resource_name)).await?;
+    service::delete_entry(&mut tx, &authorization, &actor, (resource_type, &resource_name)).await?;
     tx.commit().await?;
     Ok(Json(Message::new("Catalogue entry deleted successfully")))
 }
@@ -240,7 +243,7 @@ async fn list_of_organization(
     Query(query): Query<PageQuery>,
 ) -> Result<Json<OrganizationPermissions>> {
     let actor = Actor::of(&caller, None)?;
-    let after = place(query.cursor.as_deref())?;
+    let after = resource_place(query.cursor.as_deref())?;
     let (limit, after) = (query.limit, after.as_ref());
     let mut found = service::organization_permissions(&authorization, &actor, &organization_id, after, limit).await?;
     let next_cursor = cut(&mut found, limit, |one| (one.resource_type, one.resource_name.clone()));
@@ -270,8 +273,8 @@ fn startup() -> OrganizationPlan {
     OrganizationPlan::Startup
 }
 
-/// Lets the members of an organization use a resource, or changes how they may. For administrators of the platform and
-/// services: an organization cannot give itself what is not its own.
+/// Lets the members of an organization use a resource, or changes how they may. For a super_admin and services: an
+/// organization cannot give itself what is not its own, nor an administrator to one they are in.
 #[operation(
     "authorization.put_organization_permission",
     errors(code::ORGANIZATION_NOT_FOUND, codes::FORBIDDEN)
@@ -302,13 +305,14 @@ async fn put_of_organization(
     errors(code::PERMISSION_NOT_FOUND, codes::FORBIDDEN)
 )]
 async fn delete_of_organization(
-    _: AdminOrService,
+    admin: AdminOrService,
     State(authorization): State<Authorization>,
     Path((organization_id, resource_type, resource_name)): Path<(String, ResourceType, String)>,
 ) -> Result<Json<Message>> {
     let place = (organization_id.as_str(), resource_type, resource_name.as_str());
+    let actor = Actor::of(&admin, None)?;
     let mut tx = authorization.ctx.db.begin().await?;
-    service::delete_organization_permission(&mut tx, &authorization, place).await?;
+    service::delete_organization_permission(&mut tx, &authorization, &actor, place).await?;
     tx.commit().await?;
     Ok(Json(Message::new("Organization permission deleted successfully")))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use garde::Validate;
 use polity_kernel::{
     caller::Caller,
@@ -12,7 +12,7 @@ use polity_kernel::{
 };
 use polity_ports::authorization::{AccessLevel, ResourceType};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::{Message, code, name};
 use crate::authorization::{
@@ -20,18 +20,6 @@ use crate::authorization::{
     model::Source,
     service::{self, Actor, Batch, Limited, NewGrant, Operation, Revocation},
 };
-
-/// A moment; one without a time zone is in UTC (EC-002).
-fn moment<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<DateTime<Utc>>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(from)? else {
-        return Ok(None);
-    };
-    let naive = || text.parse::<NaiveDateTime>().map(|naive| naive.and_utc());
-    let moment = text.parse::<DateTime<Utc>>().or_else(|_| naive());
-    let moment = moment.map_err(serde::de::Error::custom)?;
-    // Both databases keep whole microseconds.
-    Ok(Some(clock::from_micros(clock::micros(moment))))
-}
 
 /// A permission to give.
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
@@ -61,7 +49,7 @@ struct GrantRequest {
     organization_id: Option<String>,
     /// When it ends; in the future.
     #[garde(skip)]
-    #[serde(default, deserialize_with = "moment")]
+    #[serde(default, deserialize_with = "super::moment")]
     #[schemars(with = "Option<DateTime<Utc>>")]
     expires_at: Option<DateTime<Utc>>,
     /// Why, in at most 500 characters.
@@ -149,7 +137,7 @@ async fn grant(
     State(authorization): State<Authorization>,
     Json(body): Json<GrantRequest>,
 ) -> Result<Json<Message>> {
-    service::limit(&authorization, &caller, Limited::Change).await?;
+    service::limit(&authorization, &caller, Limited::Change, 1).await?;
     let actor = Actor::of(&caller, body.granted_by_user_id.as_deref())?;
     carry_out(&authorization, &actor, Operation::Grant(body.into())).await?;
     Ok(Json(Message::new("Permission granted successfully")))
@@ -167,7 +155,7 @@ async fn revoke(
     State(authorization): State<Authorization>,
     Json(body): Json<RevokeRequest>,
 ) -> Result<Json<Message>> {
-    service::limit(&authorization, &caller, Limited::Change).await?;
+    service::limit(&authorization, &caller, Limited::Change, 1).await?;
     let actor = Actor::of(&caller, body.revoked_by_user_id.as_deref())?;
     carry_out(&authorization, &actor, Operation::Revoke(body.into())).await?;
     Ok(Json(Message::new("Permission revoked successfully")))
@@ -211,7 +199,7 @@ struct OperationIn {
     organization_id: Option<String>,
     /// When it ends; in the future.
     #[garde(skip)]
-    #[serde(default, deserialize_with = "moment")]
+    #[serde(default, deserialize_with = "super::moment")]
     #[schemars(with = "Option<DateTime<Utc>>")]
     expires_at: Option<DateTime<Utc>>,
     /// Why, in at most 500 characters.
@@ -309,7 +297,7 @@ async fn bulk(
     body: BulkRequest,
     default: OperationType,
 ) -> Result<Json<BulkResponse>> {
-    service::limit(authorization, caller, Limited::Bulk).await?;
+    service::limit(authorization, caller, Limited::Bulk, 1).await?;
     let actor = Actor::of(caller, body.executed_by_user_id.as_deref())?;
     let begun = Instant::now();
     let ctx = &authorization.ctx;

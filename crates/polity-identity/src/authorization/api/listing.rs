@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     catalogue::{EntryOut, OrganizationPermissionOut},
-    check_asker, code, name, place,
+    check_asker, code, name, place, resource_place,
 };
 use crate::authorization::{
     Authorization,
@@ -189,7 +189,7 @@ async fn user_resources(
     Query(query): Query<ResourcesQuery>,
 ) -> Result<Json<UserResources>> {
     check_asker(&caller, &user_id)?;
-    let after = place(query.cursor.as_deref())?;
+    let after = resource_place(query.cursor.as_deref())?;
     let found = service::accessible(&authorization, &user_id, query.resource_type, after, query.limit).await?;
     Ok(Json(UserResources {
         user_id,
@@ -209,6 +209,7 @@ struct VisibleQuery {
     /// What for; at least read_only.
     #[garde(skip)]
     #[serde(default = "super::read_only")]
+    #[schemars(extend("not" = serde_json::json!({ "const": "none" })))]
     required_access_level: AccessLevel,
     /// How many at most.
     #[garde(range(min = 1, max = 1_000))]
@@ -396,9 +397,13 @@ struct AuditQuery {
     action: Option<Action>,
     /// From when on.
     #[garde(skip)]
+    #[serde(default, deserialize_with = "super::moment")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
     from: Option<DateTime<Utc>>,
     /// Until before when.
     #[garde(skip)]
+    #[serde(default, deserialize_with = "super::moment")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
     until: Option<DateTime<Utc>>,
     /// How many at most.
     #[garde(range(min = 1, max = 1_000))]
@@ -414,7 +419,7 @@ struct AuditQuery {
 struct AuditEntry {
     /// The id of the entry.
     id: String,
-    /// About whom.
+    /// About whom: a person; an organization, of what its members have; `*`, of the catalogue.
     user_id: String,
     /// What kind of thing; `role` for a role.
     resource_type: String,

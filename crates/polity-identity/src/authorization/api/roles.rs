@@ -77,7 +77,7 @@ async fn assign_role(
     UserAgent(user_agent): UserAgent,
     Json(body): Json<AssignRole>,
 ) -> Result<Json<RoleAssigned>> {
-    service::limit(&authorization, &caller, Limited::Change).await?;
+    service::limit(&authorization, &caller, Limited::Change, 1).await?;
     let wanted = Assignment {
         assigner_user_id: body.assigner_user_id,
         assigner_role: body.assigner_role,
@@ -92,9 +92,7 @@ async fn assign_role(
         ip: ip.to_string(),
         user_agent,
     };
-    let mut tx = authorization.ctx.db.begin().await?;
-    let normalized_role = service::assign_role(&mut tx, &authorization, asking, wanted).await?;
-    tx.commit().await?;
+    let normalized_role = service::assign_role(&authorization, &asking, &wanted).await?;
     Ok(Json(RoleAssigned {
         message: "Role assigned successfully",
         normalized_role,

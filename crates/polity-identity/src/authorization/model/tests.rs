@@ -14,6 +14,7 @@ fn person() -> Person {
         tier: Tier::Free,
         acts_in: None,
         standings: Vec::new(),
+        until: now(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! What everybody may use who pays for it, and what organizations have: changed by administrators of the platform and
-//! services.
+//! What everybody may use who pays for it, and what organizations have: given by a super_admin and services, taken by any
+//! administrator of the platform too.
 
 use polity_kernel::db::{Place, Tx};
 use polity_ports::authorization::{AccessLevel, OrganizationPlan, ResourceType, Tier};
@@ -8,8 +8,8 @@ use super::Actor;
 use crate::{
     authorization::{
         Authorization, Error,
-        model::{CatalogueEntry, OrganizationPermission, normal},
-        store::{self, Named},
+        model::{Action, CatalogueEntry, OrganizationPermission, normal},
+        store::{self, Named, audit},
     },
     changes, organization,
 };
@@ -28,6 +28,46 @@ pub(in crate::authorization) struct NewOrganizationPermission {
     pub access_level: AccessLevel,
     pub org_plan_required: OrganizationPlan,
     pub is_enabled: bool,
+}
+
+/// In whose name the audit has what the catalogue gives and takes.
+const EVERYBODY: &str = "*";
+
+/// Refuses who would give what they may not have themselves: to everybody, or to an organization, which they may be in.
+fn check_giver(actor: &Actor) -> Result<(), Error> {
+    match actor {
+        Actor::Service(_) | Actor::SuperAdmin(_) => Ok(()),
+        Actor::Admin(_) | Actor::Person(_) => Err(Error::Forbidden(
+            "What everybody or an organization has is given by a super_admin or a service".to_owned(),
+        )),
+    }
+}
+
+/// Writes into the audit what was given to everybody or to an organization, or taken; what does not count is no level.
+async fn note(
+    tx: &mut Tx,
+    authorization: &Authorization,
+    actor: &Actor,
+    (whose, resource): (&str, Named<'_>),
+    (old, new): (Option<AccessLevel>, Option<AccessLevel>),
+) -> Result<(), Error> {
+    let ctx = &authorization.ctx;
+    let level = |level: AccessLevel| level.as_str().to_owned();
+    let entry = audit::Entry {
+        id: ctx.ids.new_id("pad_"),
+        user_id: whose.to_owned(),
+        resource_type: resource.resource_type.as_str().to_owned(),
+        resource_name: resource.resource_name.to_owned(),
+        action: if new.is_some() { Action::Grant } else { Action::Revoke },
+        old_access_level: old.map(level),
+        new_access_level: new.map(level),
+        performed_by_user_id: actor.id().to_owned(),
+        reason: None,
+        success: true,
+        error_message: None,
+        created_at: ctx.clock.now(),
+    };
+    Ok(audit::insert(tx, &[entry], ctx.clock.now()).await?)
 }
 
 fn after(place: Option<&Place>) -> Option<Named<'_>> {
@@ -53,9 +93,11 @@ pub(in crate::authorization) async fn catalogue(
 pub(in crate::authorization) async fn put_entry(
     tx: &mut Tx,
     authorization: &Authorization,
+    actor: &Actor,
     (resource_type, resource_name): (ResourceType, &str),
     new: NewCatalogueEntry,
 ) -> Result<CatalogueEntry, Error> {
+    check_giver(actor)?;
     let entry = CatalogueEntry {
         resource_type,
         resource_name: normal(resource_name),
@@ -65,7 +107,18 @@ pub(in crate::authorization) async fn put_entry(
         access_level: new.access_level,
         is_enabled: new.is_enabled,
     };
+    tx.lock("permission.catalogue", &entry.resource_name).await?;
+    let resource = Named {
+        resource_type,
+        resource_name: &entry.resource_name,
+    };
+    let before = store::catalogue_entry(tx, resource).await?;
     store::put_catalogue_entry(tx, &entry).await?;
+    let old = before
+        .filter(|before| before.is_enabled)
+        .map(|before| before.access_level);
+    let new = entry.is_enabled.then_some(entry.access_level);
+    note(tx, authorization, actor, (EVERYBODY, resource), (old, new)).await?;
     authorization.tell_catalogue(tx).await?;
     Ok(entry)
 }
@@ -74,6 +127,7 @@ pub(in crate::authorization) async fn put_entry(
 pub(in crate::authorization) async fn delete_entry(
     tx: &mut Tx,
     authorization: &Authorization,
+    actor: &Actor,
     (resource_type, resource_name): (ResourceType, &str),
 ) -> Result<(), Error> {
     let resource_name = normal(resource_name);
@@ -81,9 +135,12 @@ pub(in crate::authorization) async fn delete_entry(
         resource_type,
         resource_name: &resource_name,
     };
-    if !store::delete_catalogue_entry(tx, resource).await? {
-        return Err(Error::NotFound);
-    }
+    tx.lock("permission.catalogue", &resource_name).await?;
+    let before = store::catalogue_entry(tx, resource).await?;
+    let before = before.ok_or(Error::NotFound)?;
+    store::delete_catalogue_entry(tx, resource).await?;
+    let old = before.is_enabled.then_some(before.access_level);
+    note(tx, authorization, actor, (EVERYBODY, resource), (old, None)).await?;
     authorization.tell_catalogue(tx).await
 }
 
@@ -117,6 +174,7 @@ pub(in crate::authorization) async fn put_organization_permission(
     (organization_id, resource_type, resource_name): (&str, ResourceType, &str),
     new: NewOrganizationPermission,
 ) -> Result<OrganizationPermission, Error> {
+    check_giver(actor)?;
     tx.lock("organization", organization_id).await?;
     if organization::existing(tx, &[organization_id]).await?.is_empty() {
         return Err(Error::OrganizationNotFound);
@@ -142,6 +200,15 @@ pub(in crate::authorization) async fn put_organization_permission(
         resource_name,
     };
     store::put_organization_permission(tx, &after).await?;
+    let old = before
+        .filter(|before| before.is_enabled)
+        .map(|before| before.access_level);
+    let new = after.is_enabled.then_some(after.access_level);
+    let resource = Named {
+        resource_type,
+        resource_name: &after.resource_name,
+    };
+    note(tx, authorization, actor, (organization_id, resource), (old, new)).await?;
     changes::of_organization(tx, &authorization.ctx, organization_id).await?;
     Ok(after)
 }
@@ -150,6 +217,7 @@ pub(in crate::authorization) async fn put_organization_permission(
 pub(in crate::authorization) async fn delete_organization_permission(
     tx: &mut Tx,
     authorization: &Authorization,
+    actor: &Actor,
     (organization_id, resource_type, resource_name): (&str, ResourceType, &str),
 ) -> Result<(), Error> {
     let resource_name = normal(resource_name);
@@ -157,8 +225,11 @@ pub(in crate::authorization) async fn delete_organization_permission(
         resource_type,
         resource_name: &resource_name,
     };
-    if !store::delete_organization_permission(tx, organization_id, resource).await? {
-        return Err(Error::NotFound);
-    }
+    tx.lock("organization", organization_id).await?;
+    let before = store::find_organization_permission(tx, organization_id, resource).await?;
+    let before = before.ok_or(Error::NotFound)?;
+    store::delete_organization_permission(tx, organization_id, resource).await?;
+    let old = before.is_enabled.then_some(before.access_level);
+    note(tx, authorization, actor, (organization_id, resource), (old, None)).await?;
     Ok(changes::of_organization(tx, &authorization.ctx, organization_id).await?)
 }

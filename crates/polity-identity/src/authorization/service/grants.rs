@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use polity_kernel::{
     db::{List, Tx},
     event::NewEvent,
@@ -143,7 +143,12 @@ pub(in crate::authorization) async fn apply(
     for operation in &mut operations {
         operation.normalise();
     }
-    // In one order, so that none waits for another that waits for it (EC-003).
+    // In one order, so that none waits for another that waits for it (EC-003). Who changes the members of an organization, or
+    // deletes it, does so before or after.
+    let organizations: BTreeSet<&str> = operations.iter().filter_map(Operation::organization_id).collect();
+    for organization in &organizations {
+        tx.lock("organization", organization).await?;
+    }
     let people: BTreeSet<&str> = operations.iter().map(|operation| operation.of().0).collect();
     for person in &people {
         tx.lock("permission", person).await?;
@@ -214,20 +219,24 @@ async fn bound(
 }
 
 impl Bound {
-    /// Whether they hold that much themselves. What is given in an organization may rest on that organization alone, and
-    /// not on another one they are in.
-    fn holds(&self, new: &NewGrant, now: DateTime<Utc>) -> bool {
+    /// Whether they hold that much themselves, and will until what they give ends: what somebody holds only ever ends, so
+    /// its last moment is looked at. What is given in an organization may rest on that organization alone, and not on another
+    /// one they are in; what is given everywhere may rest on none.
+    fn holds(&self, new: &NewGrant) -> bool {
         let mut person = self.person.clone();
-        if let Some(id) = &new.organization_id {
-            person.standings.retain(|standing| standing.organization_id == *id);
-            person.acts_in = None;
-        }
+        let place = new.organization_id.as_deref();
+        person
+            .standings
+            .retain(|standing| place == Some(standing.organization_id.as_str()));
+        person.acts_in = None;
+        let last = new.expires_at.map(|end| end - Duration::microseconds(1));
         let question = Question {
             resource_type: new.resource_type,
             resource_name: &new.resource_name,
-            level: new.access_level,
+            // What gives nothing is about something they have, too.
+            level: new.access_level.max(AccessLevel::ReadOnly),
             organization_id: new.organization_id.as_deref(),
-            now,
+            now: last.unwrap_or(DateTime::<Utc>::MAX_UTC),
         };
         let none = Evidence::default();
         let key = (new.resource_type, new.resource_name.clone());
@@ -266,9 +275,9 @@ impl Facts {
                 "Nobody may grant permissions to themselves".to_owned(),
             ));
         }
-        if !bound.holds(new, self.now) {
+        if !bound.holds(new) {
             let text = format!(
-                "You may not grant more than you have; {} is more",
+                "You may not grant more than you have, nor for longer; {} is more",
                 new.access_level.as_str()
             );
             return Err(Error::Forbidden(text));

@@ -18,6 +18,8 @@ use crate::authorization::{
 
 /// How many rows are changed in one transaction.
 const AT_ONCE: i64 = 500;
+/// How many people's ended permissions are removed in one transaction, at most: each is waited for.
+const PEOPLE_AT_ONCE: i64 = 100;
 /// Who does what nobody does.
 const NOBODY: &str = "polity";
 
@@ -27,8 +29,13 @@ const NOBODY: &str = "polity";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::authorization) enum Gone {
-    /// A person whose account is deleted.
-    Person { user_id: String },
+    /// A person whose account is deleted. What they were given since, having been restored, stays; without a moment nothing
+    /// does.
+    Person {
+        user_id: String,
+        #[serde(default)]
+        deleted_at: Option<DateTime<Utc>>,
+    },
     /// A member who left. What they were given since, having come back, stays.
     Member {
         organization_id: String,
@@ -44,11 +51,11 @@ pub(in crate::authorization) async fn forget(authorization: &Authorization, gone
     while !authorization.ctx.stop.is_cancelled() {
         let mut tx = authorization.ctx.db.begin().await?;
         let (some, reason) = match gone {
-            Gone::Person { user_id } => {
+            Gone::Person { user_id, deleted_at } => {
                 tx.lock("permission", user_id).await?;
                 store::forget_checks(&mut tx, user_id).await?;
                 (
-                    store::belongings(&mut tx, user_id, None, AT_ONCE).await?,
+                    store::belongings(&mut tx, user_id, None, *deleted_at, AT_ONCE).await?,
                     "user_deleted",
                 )
             }
@@ -58,13 +65,14 @@ pub(in crate::authorization) async fn forget(authorization: &Authorization, gone
                 left_at,
             } => {
                 tx.lock("permission", user_id).await?;
-                let place = Some((organization_id.as_str(), *left_at));
+                let place = Some(organization_id.as_str());
                 (
-                    store::belongings(&mut tx, user_id, place, AT_ONCE).await?,
+                    store::belongings(&mut tx, user_id, place, Some(*left_at), AT_ONCE).await?,
                     "member_removed",
                 )
             }
             Gone::Organization { organization_id } => {
+                tx.lock("organization", organization_id).await?;
                 store::delete_organization_permissions(&mut tx, organization_id, AT_ONCE).await?;
                 let some = store::belongings_of_organization(&mut tx, organization_id, AT_ONCE).await?;
                 (some, "organization_deleted")
@@ -133,14 +141,20 @@ pub(in crate::authorization) async fn remove_ended(authorization: &Authorization
     let ctx = &authorization.ctx;
     let mut removed = 0;
     loop {
+        let people = store::people_with_ended(&mut *ctx.db.read().await?, ctx.clock.now(), PEOPLE_AT_ONCE).await?;
+        if people.is_empty() {
+            return Ok(removed);
+        }
         let mut tx = ctx.db.begin().await?;
-        let some = store::take_ended(&mut tx, ctx.clock.now(), AT_ONCE).await?;
+        // In the order in which who gives takes them: else both wait for one another's rows.
+        for (person,) in &people {
+            tx.lock("permission", person).await?;
+        }
+        let people = List::of(people.iter().map(|(person,)| person));
+        let some = store::take_ended(&mut tx, &people, ctx.clock.now(), AT_ONCE).await?;
         note(&mut tx, authorization, &some, "expired").await?;
         tx.commit().await?;
         removed += some.len() as u64;
-        if some.is_empty() {
-            return Ok(removed);
-        }
     }
 }
 

@@ -138,9 +138,9 @@ pub(in crate::authorization) async fn accessible(
         None => Some(0),
         Some(_) => None,
     };
-    // Beyond the first end something may be missing; the one at the end may have another row at a higher level.
+    // Beyond the first end something may be missing.
     if let Some(end) = ends.iter().min() {
-        found.retain(|key, _| key < end);
+        found.retain(|key, _| key <= end);
     }
     let has_more = found.len() > limit || !ends.is_empty();
     let items: Vec<_> = found

@@ -16,8 +16,21 @@ pub(in crate::authorization) enum Asked {
     Admin,
 }
 
-/// Whether somebody may; if not, why.
+/// Whether somebody may; if not, why. What cannot be decided now is refused (EC-017).
 pub(in crate::authorization) async fn check_project(
+    authorization: &Authorization,
+    user_id: &str,
+    project_id: &str,
+    asked: Asked,
+) -> Option<String> {
+    let found = refused(authorization, user_id, project_id, asked).await;
+    found.unwrap_or_else(|error| {
+        tracing::warn!(error = %error, "the role in a project cannot be found out; it is refused");
+        Some("could not verify project role; please retry".to_owned())
+    })
+}
+
+async fn refused(
     authorization: &Authorization,
     user_id: &str,
     project_id: &str,
@@ -34,13 +47,7 @@ pub(in crate::authorization) async fn check_project(
     }
     let role = match &authorization.others.projects {
         None => None,
-        Some(projects) => match projects.role(&mut read, project_id, user_id).await {
-            Ok(role) => role,
-            Err(error) => {
-                tracing::warn!(error = %error, "the role in a project cannot be found out; it is refused");
-                return Ok(Some("could not verify project role; please retry".to_owned()));
-            }
-        },
+        Some(projects) => projects.role(&mut read, project_id, user_id).await?,
     };
     Ok(refusal(role, asked, user_id, project_id))
 }

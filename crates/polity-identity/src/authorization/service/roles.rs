@@ -66,16 +66,61 @@ fn platform_role(name: &str) -> Result<AdminRole, Error> {
     })
 }
 
-/// Assigns a role; says what it is called.
+/// Assigns a role; says what it is called. That it may not be assigned is in the audit too, in a transaction of its own.
 pub(in crate::authorization) async fn assign_role(
+    authorization: &Authorization,
+    asking: &Asking<'_>,
+    wanted: &Assignment,
+) -> Result<&'static str, Error> {
+    let ctx = &authorization.ctx;
+    let mut tx = ctx.db.begin().await?;
+    let done = assign(&mut tx, authorization, asking, wanted).await;
+    if let Err(Error::RoleForbidden(_, text)) = &done {
+        drop(tx);
+        tx = ctx.db.begin().await?;
+        let by = asking.caller.user_id().unwrap_or(&wanted.assigner_user_id);
+        let entry = audit::Entry {
+            new_access_level: Some(wanted.assignee_role.clone()),
+            success: false,
+            error_message: Some(text.clone()),
+            ..entry(authorization, by, wanted)
+        };
+        audit::insert(&mut tx, &[entry], ctx.clock.now()).await?;
+    }
+    if matches!(done, Ok(_) | Err(Error::RoleForbidden(..))) {
+        tx.commit().await?;
+    }
+    done
+}
+
+/// An entry of the audit about a role to assign.
+fn entry(authorization: &Authorization, by: &str, wanted: &Assignment) -> audit::Entry {
+    let ctx = &authorization.ctx;
+    audit::Entry {
+        id: ctx.ids.new_id("pad_"),
+        user_id: wanted.assignee_user_id.clone(),
+        resource_type: "role".to_owned(),
+        resource_name: wanted.organization_id.clone().unwrap_or_else(|| wanted.scope.clone()),
+        action: Action::AssignRole,
+        old_access_level: None,
+        new_access_level: None,
+        performed_by_user_id: by.to_owned(),
+        reason: wanted.reason.clone(),
+        success: true,
+        error_message: None,
+        created_at: ctx.clock.now(),
+    }
+}
+
+async fn assign(
     tx: &mut Tx,
     authorization: &Authorization,
-    asking: Asking<'_>,
-    wanted: Assignment,
+    asking: &Asking<'_>,
+    wanted: &Assignment,
 ) -> Result<&'static str, Error> {
     let changed = match wanted.scope.as_str() {
-        "organization" => in_organization(tx, authorization, &asking, &wanted).await?,
-        "platform" => on_platform(tx, authorization, &asking, &wanted).await?,
+        "organization" => in_organization(tx, authorization, asking, wanted).await?,
+        "platform" => on_platform(tx, authorization, asking, wanted).await?,
         "app" => {
             let text = "Roles in applications are the applications' own";
             return Err(Error::RoleForbidden("app_scope_not_assignable", text.to_owned()));
@@ -85,9 +130,9 @@ pub(in crate::authorization) async fn assign_role(
             return Err(Error::Role("unknown_scope", text));
         }
     };
-    let actor = actor(&asking, &wanted)?;
+    let actor = actor(asking, wanted)?;
     let name = changed.1;
-    say(tx, authorization, actor.id(), &wanted, changed.0).await?;
+    say(tx, authorization, actor.id(), wanted, changed.0).await?;
     Ok(name)
 }
 
@@ -117,8 +162,15 @@ async fn in_organization(
     let organization_id = organization_id.ok_or(Error::Invalid("organization_id", "Field required"))?;
     let actor = actor(asking, wanted)?;
     tx.lock("organization", organization_id).await?;
-    // A stranger hears the same of an organization that is there and of one that is not.
-    let held = organization::role(tx, organization_id, actor.id()).await?;
+    // A stranger hears the same of an organization that is there and of one that is not; so does a service that names
+    // somebody who may not act.
+    let assigner = account::claims(tx, &AccountId(actor.id().to_owned())).await?;
+    let may_act = assigner.is_some_and(|account| account.is_active && account.deleted_at.is_none());
+    let held = if may_act {
+        organization::role(tx, organization_id, actor.id()).await?
+    } else {
+        None
+    };
     let held = held.ok_or_else(|| forbidden("The assigner has no role in this organization"))?;
     check_claim(asking, &wanted.assigner_role, held.as_str())?;
     held.may_assign(role).map_err(|rule| {
@@ -161,22 +213,12 @@ async fn on_platform(
     }
     check_claim(asking, &wanted.assigner_role, AdminRole::SuperAdmin.as_str())?;
     let assignee = AccountId(wanted.assignee_user_id.clone());
-    let account = account::claims(tx, &assignee).await?;
-    let account = account
-        .filter(|account| account.deleted_at.is_none())
-        .ok_or(Error::UserNotFound)?;
-    let mut roles: Vec<String> = account
-        .admin_roles
-        .0
-        .iter()
-        .map(|role| role.as_str().to_owned())
-        .collect();
-    roles.push(role.as_str().to_owned());
     let actor = RoleActor::Admin(asking.caller, asking.ip.clone(), asking.user_agent.clone());
-    account::assign_roles(tx, &authorization.ctx, actor, &assignee, &roles)
+    account::add_role(tx, &authorization.ctx, actor, &assignee, role)
         .await
         .map_err(|error| match error {
             account::Error::Forbidden(text) => forbidden(text),
+            account::Error::NotFound(_) => Error::UserNotFound,
             other => other.into(),
         })?;
     let changed = Changed {
@@ -196,18 +238,9 @@ async fn say(
     let ctx = &authorization.ctx;
     let now = ctx.clock.now();
     let entry = audit::Entry {
-        id: ctx.ids.new_id("pad_"),
-        user_id: wanted.assignee_user_id.clone(),
-        resource_type: "role".to_owned(),
-        resource_name: wanted.organization_id.clone().unwrap_or_else(|| wanted.scope.clone()),
-        action: Action::AssignRole,
         old_access_level: changed.old.clone(),
         new_access_level: Some(changed.new.clone()),
-        performed_by_user_id: actor_id.to_owned(),
-        reason: wanted.reason.clone(),
-        success: true,
-        error_message: None,
-        created_at: now,
+        ..entry(authorization, actor_id, wanted)
     };
     audit::insert(tx, &[entry], now).await?;
     let assigned = RoleAssigned {

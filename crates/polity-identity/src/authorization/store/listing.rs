@@ -142,7 +142,7 @@ pub(in crate::authorization) struct Derived {
     pub access_level: AccessLevel,
 }
 
-/// What somebody was given that counts, in the order of types and names.
+/// The highest of each resource that somebody was given and that counts, in the order of types and names.
 pub(in crate::authorization) async fn permissions(
     conn: &mut Conn,
     (user_id, organizations): (&str, &List),
@@ -150,22 +150,35 @@ pub(in crate::authorization) async fn permissions(
     (after, limit): (Option<Named<'_>>, i64),
     now: DateTime<Utc>,
 ) -> Result<Vec<Permission>> {
-    let mut page = Filter::new(permission!("permission where true"));
+    let mut page = Filter::new(permission!("permission where access_level > 0"));
     page.and("user_id = ?", user_id);
     page.and_some("resource_type = ?", of_type.as_ref());
     if let Some(after) = &after {
-        page.and("resource_type >= ?", &after.resource_type);
-        page.with("and (resource_type > ?", &after.resource_type)
-            .with("or resource_name > ?)", after.resource_name);
+        page.and("(resource_type, resource_name) > (?", &after.resource_type)
+            .with(", ?)", after.resource_name);
     }
     page.and("(expires_at is null or expires_at > ?)", &now);
     page.and("(organization_id = '' or organization_id in list(?))", organizations);
-    page.push("order by resource_type, resource_name, access_level desc");
+    // Looked up for each row of the page, where numbering the rows of a resource would read all of them first.
+    page.push(
+        "and not exists (
+             select 1 from permission as higher
+             where higher.user_id = permission.user_id and higher.resource_type = permission.resource_type
+               and higher.resource_name = permission.resource_name
+               and (higher.access_level > permission.access_level
+                    or higher.access_level = permission.access_level and higher.id > permission.id)",
+    );
+    page.and("(higher.expires_at is null or higher.expires_at > ?)", &now);
+    page.and(
+        "(higher.organization_id = '' or higher.organization_id in list(?))",
+        organizations,
+    );
+    page.push(") order by resource_type, resource_name");
     page.with("limit ?", &limit);
     conn.filter(page).all().await
 }
 
-/// What organizations have that counts, in the order of types and names.
+/// The highest of each resource that organizations have and that counts, in the order of types and names.
 pub(in crate::authorization) async fn derived(
     conn: &mut Conn,
     organizations: &[Paying<'_>],
@@ -177,11 +190,16 @@ pub(in crate::authorization) async fn derived(
     }
     let rows = Rows::of(organizations);
     let mut page = Filter::new(
-        "select permission.organization_id, permission.resource_type, permission.resource_name, permission.access_level",
+        "select found.organization_id, found.resource_type, found.resource_name, found.access_level
+         from (select permission.organization_id, permission.resource_type, permission.resource_name,
+                      permission.access_level, row_number() over (
+                          partition by permission.resource_type, permission.resource_name
+                          order by permission.access_level desc) as place",
     );
     page.with(
         "from rows(?) as r join organization_permission as permission on permission.organization_id = r.item ->> 'id'
-         where permission.is_enabled and permission.org_plan_required <= cast(r.item ->> 'plan' as bigint)",
+         where permission.is_enabled and permission.access_level > 0
+           and permission.org_plan_required <= cast(r.item ->> 'plan' as bigint)",
         &rows,
     );
     page.and_some("permission.resource_type = ?", of_type.as_ref());
@@ -190,7 +208,7 @@ pub(in crate::authorization) async fn derived(
         page.with("and (permission.resource_type > ?", &after.resource_type)
             .with("or permission.resource_name > ?)", after.resource_name);
     }
-    page.push("order by permission.resource_type, permission.resource_name, permission.access_level desc");
+    page.push(") as found where found.place = 1 order by found.resource_type, found.resource_name");
     page.with("limit ?", &limit);
     conn.filter(page).all().await
 }
@@ -202,7 +220,9 @@ pub(in crate::authorization) async fn subscribed(
     of_type: Option<ResourceType>,
     (after, limit): (Option<Named<'_>>, i64),
 ) -> Result<Vec<CatalogueEntry>> {
-    let mut page = Filter::new(catalogue!("resource_permission as entry where entry.is_enabled"));
+    let mut page = Filter::new(catalogue!(
+        "resource_permission as entry where entry.is_enabled and entry.access_level > 0"
+    ));
     page.and("entry.subscription_tier_required <= ?", &tier);
     page.and_some("entry.resource_type = ?", of_type.as_ref());
     if let Some(after) = &after {
@@ -227,18 +247,19 @@ pub(in crate::authorization) async fn count(
         .sql(
             "select count(*) from (
                  select resource_type, resource_name from permission
-                 where user_id = $1 and (cast($2 as text) is null or resource_type = $2)
+                 where user_id = $1 and access_level > 0 and (cast($2 as text) is null or resource_type = $2)
                    and (expires_at is null or expires_at > $3)
                    and (organization_id = '' or organization_id in (select r.item ->> 'id' from rows($4) as r))
                  union
                  select permission.resource_type, permission.resource_name
                  from rows($4) as r join organization_permission as permission
                       on permission.organization_id = r.item ->> 'id'
-                 where permission.is_enabled and permission.org_plan_required <= cast(r.item ->> 'plan' as bigint)
+                 where permission.is_enabled and permission.access_level > 0
+                   and permission.org_plan_required <= cast(r.item ->> 'plan' as bigint)
                    and (cast($2 as text) is null or permission.resource_type = $2)
                  union
                  select resource_type, resource_name from resource_permission
-                 where is_enabled and subscription_tier_required <= $5
+                 where is_enabled and access_level > 0 and subscription_tier_required <= $5
                    and (cast($2 as text) is null or resource_type = $2)
              ) as accessible",
         )

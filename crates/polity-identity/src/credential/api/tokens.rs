@@ -194,12 +194,12 @@ async fn create(
     body: Idempotency<TokenCreate>,
 ) -> Result<Created<Reply<TokenCreated>>> {
     let (body, key) = body.into_parts();
-    let workspace = workspace(&credentials, &user, &query).await?;
     let ctx = &credentials.ctx;
     let mut tx = ctx.db.begin().await?;
     if let Some(answer) = http::replay(ctx, &mut tx, key.as_ref()).await? {
         return Ok(Created(answer.into()));
     }
+    let workspace = service::kept_workspace(&mut tx, &user, query.workspace_id.as_deref()).await?;
     let new = NewToken {
         name: body.name,
         scopes: body.scopes,
@@ -352,12 +352,12 @@ async fn rotate(
     body: Idempotency<RotateIn>,
 ) -> Result<Created<Reply<TokenCreated>>> {
     let (body, key) = body.into_parts();
-    let workspace = workspace(&credentials, &user, &query).await?;
     let ctx = &credentials.ctx;
     let mut tx = ctx.db.begin().await?;
     if let Some(answer) = http::replay(ctx, &mut tx, key.as_ref()).await? {
         return Ok(Created(answer.into()));
     }
+    let workspace = service::kept_workspace(&mut tx, &user, query.workspace_id.as_deref()).await?;
     let overlap = body.overlap_seconds.unwrap_or(credentials.settings.rotation_overlap);
     let overlap = chrono::Duration::seconds(i64::from(overlap));
     let out = TokenCreated::from(service::rotate_token(&mut tx, &credentials, &workspace, &id, overlap).await?);

@@ -146,9 +146,34 @@ pub(in crate::credential) async fn revoke_of_member(
     revoke_of_organization(tx, credentials, organization_id, Some(user_id)).await
 }
 
-/// Leaves nothing of a person in what is kept for the audit.
-pub(in crate::credential) async fn forget_person(tx: &mut Tx, user_id: &str) -> Result<(), Error> {
-    Ok(store::forget_person(tx, user_id).await?)
+/// Leaves nothing of a person in what is kept for the audit: of their tokens in any workspace, and of all in their own. Some
+/// in each transaction, so that none is held for long; begun again, it comes to the same.
+pub(in crate::credential) async fn forget_person(credentials: &Credentials, user_id: &str) -> Result<(), Error> {
+    let mut after = String::new();
+    loop {
+        let mut tx = credentials.ctx.db.begin().await?;
+        let some = store::forget_some(&mut tx, user_id, &after, AT_ONCE).await?;
+        tx.commit().await?;
+        let Some((last,)) = some.last() else { return Ok(()) };
+        after.clone_from(last);
+        for (id,) in &some {
+            forget_uses(credentials, id).await?;
+        }
+    }
+}
+
+async fn forget_uses(credentials: &Credentials, id: &str) -> Result<(), Error> {
+    let mut place = Some((i64::MIN, String::new()));
+    while let Some(after) = place {
+        if credentials.ctx.stop.is_cancelled() {
+            let text = "the program stops; the rest is done when it runs again";
+            return Err(Error::Internal(text.to_owned()));
+        }
+        let mut tx = credentials.ctx.db.begin().await?;
+        place = store::usage::forget_some(&mut tx, id, &after, AT_ONCE).await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 /// What became of texts that leaked.

@@ -18,6 +18,31 @@ struct Quota<'a> {
     start: i64,
 }
 
+impl<'a> Quota<'a> {
+    fn of_day(limit: &'a Limit, used: i64, start: i64) -> Self {
+        Self {
+            scope_id: &limit.scope_id,
+            field: limit.field,
+            limit: i64::try_from(limit.most).unwrap_or(i64::MAX),
+            used,
+            start,
+        }
+    }
+
+    /// The shares of it that are used.
+    fn reached(&self) -> impl Iterator<Item = i64> {
+        let (limit, used) = (self.limit, self.used);
+        SHARES
+            .into_iter()
+            .filter(move |share| limit > 0 && used.saturating_mul(100) >= limit.saturating_mul(*share))
+    }
+
+    /// By what a process knows that it has told of a share already.
+    fn mark(&self, share: i64) -> String {
+        format!("{}/{}/{}/{share}", self.scope_id, self.field, self.start)
+    }
+}
+
 /// Tells what a limit of a day has come to.
 pub(in crate::credential) async fn tell_used(
     tx: &mut Tx,
@@ -26,14 +51,15 @@ pub(in crate::credential) async fn tell_used(
     limit: &Limit,
     (used, start): (i64, i64),
 ) -> Result<(), Error> {
-    let quota = Quota {
-        scope_id: &limit.scope_id,
-        field: limit.field,
-        limit: i64::try_from(limit.most).unwrap_or(i64::MAX),
-        used,
-        start,
-    };
-    tell(tx, credentials, credential, &quota).await
+    tell(tx, credentials, credential, &Quota::of_day(limit, used, start)).await
+}
+
+/// Whether there may be something to tell of a limit of a day, if so much of it is used at most.
+pub(in crate::credential) fn is_news(credentials: &Credentials, limit: &Limit, (used, start): (i64, i64)) -> bool {
+    let quota = Quota::of_day(limit, used, start);
+    quota
+        .reached()
+        .any(|share| credentials.told.get(&quota.mark(share)).is_none())
 }
 
 /// Tells what the credits of a period have come to. Credits that are never filled up have one period.
@@ -58,10 +84,9 @@ pub(in crate::credential) async fn tell_credits(
 }
 
 async fn tell(tx: &mut Tx, credentials: &Credentials, credential: &Credential, quota: &Quota<'_>) -> Result<(), Error> {
-    let reached = |share: &i64| quota.limit > 0 && quota.used.saturating_mul(100) >= quota.limit.saturating_mul(*share);
-    for share in SHARES.into_iter().filter(reached) {
+    for share in quota.reached() {
         // What this process has told already, it need not look up.
-        let mark = format!("{}/{}/{}/{share}", quota.scope_id, quota.field, quota.start);
+        let mark = quota.mark(share);
         if credentials.told.get(&mark).is_some() {
             continue;
         }

@@ -26,10 +26,20 @@ pub(crate) struct Workspace {
     pub role: Role,
 }
 
-/// The workspace a request names: the one asked for, else the caller's own. Whoever is no member finds none.
+/// The id of the workspace a request names: the one asked for, else the caller's own.
+fn named<'a>(caller: &'a Caller, asked: Option<&'a str>) -> &'a str {
+    asked
+        .or(caller.organization_id.as_deref())
+        .unwrap_or_else(|| person(caller))
+}
+
+fn person(caller: &Caller) -> &str {
+    caller.user_id().or(caller.on_behalf_of.as_deref()).unwrap_or_default()
+}
+
+/// The workspace a request names. Whoever is no member finds none.
 pub(crate) async fn workspace(conn: &mut Conn, caller: &Caller, asked: Option<&str>) -> Result<Workspace, Error> {
-    let user_id = caller.user_id().or(caller.on_behalf_of.as_deref()).unwrap_or_default();
-    let id = asked.or(caller.organization_id.as_deref()).unwrap_or(user_id);
+    let (user_id, id) = (person(caller), named(caller, asked));
     // A token opens its own workspace and no other.
     if caller.grant.is_some() && caller.organization_id.as_deref() != Some(id) {
         return Err(Error::WorkspaceNotFound);
@@ -42,6 +52,13 @@ pub(crate) async fn workspace(conn: &mut Conn, caller: &Caller, asked: Option<&s
         user_id: user_id.to_owned(),
         role,
     })
+}
+
+/// The workspace in which a request makes something, kept as it is until that is made. Who is removed at the same time
+/// leaves no token behind: theirs are revoked once they are gone.
+pub(crate) async fn kept_workspace(tx: &mut Tx, caller: &Caller, asked: Option<&str>) -> Result<Workspace, Error> {
+    tx.lock("organization", named(caller, asked)).await?;
+    workspace(tx, caller, asked).await
 }
 
 /// A token to make.

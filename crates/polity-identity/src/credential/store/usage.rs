@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use polity_kernel::{
     Record,
-    db::{Conn, Filter, Result, Rows, Tx},
+    db::{Conn, Filter, List, Result, Rows, Tx},
 };
 use serde::Serialize;
 
@@ -138,26 +138,41 @@ pub(crate) async fn used(
     Ok(row.unwrap_or_default())
 }
 
-/// Requests and tokens in a day of the keys of an organization that have no limit of their own of that name, and so count
-/// against the organization's.
-pub(crate) async fn used_of_organization(
-    conn: &mut Conn,
-    organization_id: &str,
-    field: &str,
-    day: i64,
-) -> Result<(i64, i64)> {
+/// A limit of an organization, and the day of which its uses are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub(crate) struct Common {
+    pub organization_id: String,
+    pub field: &'static str,
+    pub day: i64,
+}
+
+/// What counts against such a limit: requests and tokens of the organization's keys that have none of their own of that
+/// name.
+#[derive(Debug, Clone, Record)]
+pub(crate) struct CommonUse {
+    pub organization_id: String,
+    pub field: String,
+    pub requests: i64,
+    pub tokens: i64,
+}
+
+/// What counts against these limits; nothing of one that nobody used.
+pub(crate) async fn used_of_organizations(conn: &mut Conn, limits: &[Common]) -> Result<Vec<CommonUse>> {
+    if limits.is_empty() {
+        return Ok(Vec::new());
+    }
     conn.sql(
-        "select cast(coalesce(sum(u.requests), 0) as bigint), cast(coalesce(sum(u.tokens), 0) as bigint)
-         from credential as c
+        "select c.organization_id, r.item ->> 'field' as field, cast(sum(u.requests) as bigint) as requests,
+                cast(sum(u.tokens) as bigint) as tokens
+         from rows($1) as r
+         join credential as c on c.organization_id = r.item ->> 'organization_id' and c.kind in ('user', 'service')
+                             and (c.rate_limits -> (r.item ->> 'field')) is null
          join credential_usage as u on u.organization_id = c.organization_id and u.credential_id = c.id
-                                   and u.grain = 'day' and u.start = $3
-         where c.organization_id = $1 and c.kind in ('user', 'service')
-           and (c.rate_limits -> cast($2 as text)) is null",
+                                   and u.grain = 'day' and u.start = cast(r.item ->> 'day' as bigint)
+         group by c.organization_id, r.item ->> 'field'",
     )
-    .bind(organization_id)
-    .bind(field)
-    .bind(&day)
-    .one()
+    .bind(&Rows::of(limits))
+    .all()
     .await
 }
 
@@ -255,6 +270,30 @@ pub(crate) async fn count_log(conn: &mut Conn, wanted: &LogFilter) -> Result<i64
         .one::<(i64,)>()
         .await?;
     Ok(total)
+}
+
+/// A place in the log: minute and id.
+pub(crate) type Place = (i64, String);
+
+/// Takes the addresses off some entries of a credential, those after a place; says where they end, `None` at the end.
+pub(crate) async fn forget_some(tx: &mut Tx, credential_id: &str, after: &Place, limit: i64) -> Result<Option<Place>> {
+    let some: Vec<Place> = tx
+        .sql(
+            "select minute, id from usage_log
+             where credential_id = $1 and minute >= $2 and (minute > $2 or id > $3)
+             order by minute, id limit $4",
+        )
+        .bind(credential_id)
+        .bind(&after.0)
+        .bind(&after.1)
+        .bind(&limit)
+        .all()
+        .await?;
+    tx.sql("update usage_log set ip = '', user_agent = '' where id in (select item from list($1) as ids)")
+        .bind(&List::of(some.iter().map(|(_, id)| id)))
+        .execute()
+        .await?;
+    Ok(some.into_iter().last())
 }
 
 /// What is older than these moments, in seconds since 1970, is deleted.

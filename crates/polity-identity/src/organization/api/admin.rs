@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OrganizationList, OrganizationResponse, actor, hundred};
 use crate::{
+    account::PlatformAdmin,
     credential,
     organization::{
         Organizations, SERVICE,
@@ -113,7 +114,7 @@ struct AllQuery {
 /// Lists all organizations, newest first. For administrators of the platform.
 #[operation("organization.admin_list", errors(codes::FORBIDDEN))]
 async fn all(
-    _: AdminOrService,
+    _: PlatformAdmin,
     State(organizations): State<Organizations>,
     Query(query): Query<AllQuery>,
 ) -> Result<Json<OrganizationList>> {

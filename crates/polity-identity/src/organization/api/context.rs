@@ -81,9 +81,17 @@ async fn set(
         let error = FieldError::new("body", &["organization_id"], "Field required", "missing");
         return Err(Problem::validation(vec![error]));
     }
-    let wanted = body.organization_id.value().map(String::as_str);
+    let wanted = body.organization_id.value();
+    // Looked at beside the writer, which has only to write.
+    let context = match wanted {
+        Some(wanted) => {
+            let mut read = organizations.ctx.db.read().await?;
+            Some(service::acting(&mut read, user.id(), wanted).await?)
+        }
+        None => None,
+    };
     let mut tx = organizations.ctx.db.begin().await?;
-    let context = service::switch(&mut tx, &organizations, user.id(), wanted).await?;
+    service::switch(&mut tx, &organizations, user.id(), context.as_ref()).await?;
     tx.commit().await?;
     Ok(Json(context.into()))
 }

@@ -48,6 +48,12 @@ pub(in crate::organization) async fn trail(
     Ok(store::list_audit(read, organization_id, after, limit).await?)
 }
 
+/// Writes what members are searched by who have nothing to be searched by yet; says how many.
+pub(in crate::organization) async fn fill_search(organizations: &Organizations) -> Result<u64, Error> {
+    let db = &organizations.ctx.db;
+    Ok(db.in_batches(|tx| Box::pin(store::fill_search(tx, AT_ONCE))).await?)
+}
+
 /// Deletes entries that are older than they are kept; says how many.
 pub(in crate::organization) async fn clean_up(organizations: &Organizations) -> Result<u64, Error> {
     let ctx = &organizations.ctx;

@@ -61,22 +61,22 @@ pub(crate) async fn context(conn: &mut Conn, user_id: &str) -> Result<Option<Con
     }
 }
 
-/// Chooses the context of a person: an organization they may act in, or themselves.
+/// Keeps what a person chose: an organization they may act in, or themselves.
 pub(in crate::organization) async fn switch(
     tx: &mut Tx,
     organizations: &Organizations,
     user_id: &str,
-    organization_id: Option<&str>,
-) -> Result<Option<Context>, Error> {
+    chosen: Option<&Context>,
+) -> Result<(), Error> {
     let ctx = &organizations.ctx;
     changes::of_person(tx, ctx, user_id).await?;
-    let Some(organization_id) = organization_id else {
-        store::reset_context(tx, user_id, None).await?;
-        return Ok(None);
+    let Some(chosen) = chosen else {
+        return Ok(store::reset_context(tx, user_id, None).await?);
     };
-    // Whoever removes them at the same time resets what they chose.
-    tx.lock("organization", organization_id).await?;
-    let context = acting(tx, user_id, organization_id).await?;
-    store::set_context(tx, user_id, organization_id, ctx.clock.now()).await?;
-    Ok(Some(context))
+    // Whoever removes them at the same time resets what they chose; since they were looked at, they may have been removed.
+    tx.lock("organization", &chosen.organization_id).await?;
+    if !store::set_context(tx, user_id, &chosen.organization_id, ctx.clock.now()).await? {
+        return Err(Error::NotFound);
+    }
+    Ok(())
 }

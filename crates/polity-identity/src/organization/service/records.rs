@@ -63,9 +63,10 @@ pub(in crate::organization) async fn create(
     }
     tx.lock("organization.owner", owner).await?;
     members::account_of(tx, owner).await?;
+    // Those that others have given them do not count: nobody asks them for these.
     let most = organizations.settings.most_owned;
-    if store::count_owned(tx, owner).await? >= i64::from(most) {
-        return Err(Error::Limit(format!("A person may own at most {most} organizations")));
+    if store::count_made(tx, owner).await? >= i64::from(most) {
+        return Err(Error::Limit(format!("A person may make at most {most} organizations")));
     }
     let now = ctx.clock.now();
     let organization = Organization {

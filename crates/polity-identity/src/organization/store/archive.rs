@@ -191,6 +191,8 @@ pub(in crate::organization) async fn insert_members(
     .bind(&rows(all, &["joined_at", "last_active_at", "updated_at"]))
     .execute()
     .await?;
+    // What members are searched by is not in an archive.
+    super::fill_search(tx, PAGE).await?;
     Ok(())
 }
 
