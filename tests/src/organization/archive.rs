@@ -208,7 +208,14 @@ async fn lives(app: &App, id: &str, (owner, member): (&Person, &Person)) {
         .await
         .expect(200);
     assert!(trail.text.contains("organization.imported"), "{}", trail.text);
-    // The invitation had no token; resent, it has one.
+    let path = format!("{BASE}/{id}/members?search=k%C3%BCche");
+    let cooks = app.get(&path).service().send().await.expect(200);
+    assert_eq!(cooks.text_at("/members/0/user_id"), member.user_id, "{}", cooks.text);
+    is_resent(app, id).await;
+}
+
+/// An imported invitation has no token; resent, it has one.
+async fn is_resent(app: &App, id: &str) {
     let pending = app
         .get(&format!("/api/v1/invitations/organizations/{id}"))
         .service()
