@@ -110,7 +110,8 @@ pub(crate) fn rows<T: Serialize>(all: &[T], times: &[&str]) -> Rows {
 pub(crate) mod moment {
     use chrono::{DateTime, Datelike, Utc};
     use polity_kernel::clock::rfc3339;
-    use serde::{Deserializer, Serializer, de::Error};
+    pub(crate) use polity_kernel::clock::rfc3339::serialize;
+    use serde::{Deserializer, de::Error};
 
     fn kept<E: Error>(at: DateTime<Utc>) -> Result<DateTime<Utc>, E> {
         if (1..=9999).contains(&at.year()) {
@@ -120,20 +121,14 @@ pub(crate) mod moment {
         }
     }
 
-    pub(crate) fn serialize<S: Serializer>(at: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
-        rfc3339::serialize(at, to)
-    }
-
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
         rfc3339::deserialize(from).and_then(kept)
     }
 
     pub(crate) mod option {
-        use super::{DateTime, Deserializer, Serializer, Utc, kept, rfc3339};
+        pub(crate) use polity_kernel::clock::rfc3339::option::serialize;
 
-        pub(crate) fn serialize<S: Serializer>(at: &Option<DateTime<Utc>>, to: S) -> Result<S::Ok, S::Error> {
-            rfc3339::option::serialize(at, to)
-        }
+        use super::{DateTime, Deserializer, Utc, kept, rfc3339};
 
         pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
             rfc3339::option::deserialize(from)?.map(kept).transpose()

@@ -1,6 +1,7 @@
 //! Organizations over HTTP, on both databases.
 
 mod archive;
+mod archive_imports;
 mod archive_refusals;
 mod cascades;
 mod credentials;

@@ -38,6 +38,7 @@ pub(super) struct Line<'a> {
 /// The last line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the format calls it so")]
 pub(super) struct End {
     /// True.
     pub end: bool,

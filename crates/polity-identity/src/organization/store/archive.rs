@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use polity_kernel::db::{Conn, Filter, Json, Result, Tx};
+use serde::Serialize;
 
 use crate::{
     archive::{PAGE, rows},
     organization::{
         archive::{AuditRow, MemberRow, OrganizationRow},
-        model::{Organization, Role},
+        model::{self, Organization, Role},
     },
 };
 
@@ -174,26 +175,42 @@ pub(in crate::organization) async fn members(
     conn.filter(page).all().await
 }
 
+/// A membership with what it is searched by, which is not in an archive.
+#[derive(Serialize)]
+struct Searched<'a> {
+    #[serde(flatten)]
+    row: &'a MemberRow,
+    search: String,
+}
+
 pub(in crate::organization) async fn insert_members(
     tx: &mut Tx,
     organization_id: &str,
     all: &[MemberRow],
 ) -> Result<()> {
+    let searched = |row| Searched {
+        search: member_text(row),
+        row,
+    };
+    let all: Vec<Searched<'_>> = all.iter().map(searched).collect();
     tx.sql(
         "insert into membership (organization_id, user_id, role, status, permissions, department, title, is_founder, joined_at,
-                                 last_active_at, updated_at)
+                                 last_active_at, updated_at, search)
          select cast($1 as text), r.item ->> 'user_id', r.item ->> 'role', r.item ->> 'status', r.item -> 'permissions',
                 r.item ->> 'department', r.item ->> 'title', cast(r.item ->> 'is_founder' as boolean),
-                moment(r.item ->> 'joined_at'), moment(r.item ->> 'last_active_at'), moment(r.item ->> 'updated_at')
+                moment(r.item ->> 'joined_at'), moment(r.item ->> 'last_active_at'), moment(r.item ->> 'updated_at'),
+                r.item ->> 'search'
          from rows($2) as r",
     )
     .bind(organization_id)
-    .bind(&rows(all, &["joined_at", "last_active_at", "updated_at"]))
+    .bind(&rows(&all, &["joined_at", "last_active_at", "updated_at"]))
     .execute()
     .await?;
-    // What members are searched by is not in an archive.
-    super::fill_search(tx, PAGE).await?;
     Ok(())
+}
+
+fn member_text(row: &MemberRow) -> String {
+    model::member_text(row.department.as_deref(), row.title.as_deref(), &row.user_id)
 }
 
 pub(in crate::organization) async fn remove_members(tx: &mut Tx, organization_id: &str) -> Result<u64> {
