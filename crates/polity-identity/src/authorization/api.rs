@@ -5,8 +5,6 @@ mod grants;
 mod listing;
 mod roles;
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
 use garde::Validate;
 use polity_kernel::{
@@ -16,6 +14,7 @@ use polity_kernel::{
     db::{CursorError, Place},
     http::{Json, Problem, Result, Routes, State, codes},
     operation,
+    service::ServiceInfo,
 };
 use polity_ports::authorization::{AccessLevel, Ask, ResourceType};
 use schemars::JsonSchema;
@@ -31,36 +30,18 @@ use super::{
 };
 
 /// What the service can do.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Info {
-    /// Its name.
-    service: &'static str,
-    /// The version of the program.
-    version: &'static str,
-    /// What it is for.
-    description: &'static str,
-    /// What it can do.
-    capabilities: BTreeMap<&'static str, bool>,
-    /// Where.
-    endpoints: BTreeMap<&'static str, &'static str>,
-}
-
-/// What the service can do.
 #[operation("authorization.info")]
-async fn info(_: Public) -> Json<Info> {
-    Json(Info {
-        service: SERVICE.contract_name,
-        version: VERSION,
-        description: "Who may use what, and why",
-        capabilities: SERVICE.capabilities.iter().map(|name| (*name, true)).collect(),
-        endpoints: BTreeMap::from([
+async fn info(_: Public) -> Json<ServiceInfo> {
+    Json(SERVICE.info(
+        "Who may use what, and why",
+        [
             ("check_access", "/api/v1/authorization/check-access"),
             ("explain", "/api/v1/authorization/explain"),
             ("grant", "/api/v1/authorization/grant"),
             ("revoke", "/api/v1/authorization/revoke"),
             ("visible_resources", "/api/v1/authorization/visible-resources/{user_id}"),
-        ]),
-    })
+        ],
+    ))
 }
 
 /// Figures.

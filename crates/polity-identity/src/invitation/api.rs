@@ -1,15 +1,13 @@
 //! What the service answers, from top to bottom: bodies, conversions, handlers, routes.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use polity_kernel::{
-    VERSION,
     caller::{AdminOrService, Caller, Public, User},
     clock,
     http::{self, ClientIp, Idempotency, Json, Path, Problem, Query, Reply, Result, Routes, State, codes},
     operation,
+    service::ServiceInfo,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,33 +25,15 @@ fn actor(caller: &Caller) -> Result<Actor<'_>> {
 }
 
 /// What the service can do.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Info {
-    /// Its name.
-    service: &'static str,
-    /// The version of the program.
-    version: &'static str,
-    /// What it is for.
-    description: &'static str,
-    /// What it can do.
-    capabilities: BTreeMap<&'static str, bool>,
-    /// Where.
-    endpoints: BTreeMap<&'static str, &'static str>,
-}
-
-/// What the service can do.
 #[operation("invitation.info")]
-async fn info(_: Public) -> Json<Info> {
-    Json(Info {
-        service: SERVICE.contract_name,
-        version: VERSION,
-        description: "Invitations to organizations by e-mail",
-        capabilities: SERVICE.capabilities.iter().map(|name| (*name, true)).collect(),
-        endpoints: BTreeMap::from([
+async fn info(_: Public) -> Json<ServiceInfo> {
+    Json(SERVICE.info(
+        "Invitations to organizations by e-mail",
+        [
             ("create", "/api/v1/invitations/organizations/{organization_id}"),
             ("accept", "/api/v1/invitations/accept"),
-        ]),
-    })
+        ],
+    ))
 }
 
 /// Whom to invite.

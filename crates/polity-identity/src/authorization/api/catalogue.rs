@@ -5,7 +5,7 @@ use garde::Validate;
 use polity_kernel::{
     caller::{AdminOrService, Caller},
     clock,
-    db::Place,
+    db::{Place, cut},
     http::{FieldError, Json, Path, Problem, Query, Result, Routes, State, codes},
     operation,
 };
@@ -36,12 +36,9 @@ struct PageQuery {
     cursor: Option<String>,
 }
 
-/// Cuts a list that has one more than asked for, and says where it goes on.
-fn cut<T>(found: &mut Vec<T>, limit: i64, key: impl Fn(&T) -> (ResourceType, String)) -> Option<String> {
-    let size = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = found.len() > size;
-    found.truncate(size);
-    let (of, name) = key(found.last().filter(|_| has_more)?);
+/// Where a list goes on that was asked for with one more than it may have.
+fn next<T>(found: &mut Vec<T>, limit: i64, key: impl Fn(&T) -> (ResourceType, String)) -> Option<String> {
+    let (of, name) = key(cut(found, limit)?);
     Some(Place(vec![of.as_str().to_owned(), name]).encode())
 }
 
@@ -104,7 +101,7 @@ async fn list_catalogue(
 ) -> Result<Json<Catalogue>> {
     let after = resource_place(query.cursor.as_deref())?;
     let mut found = service::catalogue(&authorization, query.resource_type, after.as_ref(), query.limit).await?;
-    let next_cursor = cut(&mut found, query.limit, |entry| {
+    let next_cursor = next(&mut found, query.limit, |entry| {
         (entry.resource_type, entry.resource_name.clone())
     });
     Ok(Json(Catalogue {
@@ -246,7 +243,7 @@ async fn list_of_organization(
     let after = resource_place(query.cursor.as_deref())?;
     let (limit, after) = (query.limit, after.as_ref());
     let mut found = service::organization_permissions(&authorization, &actor, &organization_id, after, limit).await?;
-    let next_cursor = cut(&mut found, limit, |one| (one.resource_type, one.resource_name.clone()));
+    let next_cursor = next(&mut found, limit, |one| (one.resource_type, one.resource_name.clone()));
     Ok(Json(OrganizationPermissions {
         items: found.into_iter().map(OrganizationPermissionOut::from).collect(),
         next_cursor,

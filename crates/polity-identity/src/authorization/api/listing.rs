@@ -7,7 +7,7 @@ use garde::Validate;
 use polity_kernel::{
     caller::{AdminOrService, Caller},
     clock,
-    db::Cursor,
+    db::{Cursor, cut},
     http::{FieldError, Json, Path, Problem, Query, Result, Routes, State, codes},
     operation,
 };
@@ -491,10 +491,7 @@ async fn audit(
         until: query.until,
     };
     let mut found = service::trail(&authorization, &wanted, query.limit).await?;
-    let size = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let has_more = found.len() > size;
-    found.truncate(size);
-    let next_cursor = found.last().filter(|_| has_more).map(|last| {
+    let next_cursor = cut(&mut found, query.limit).map(|last| {
         let (at, id) = (last.created_at, last.id.clone());
         Cursor { at, id }.encode()
     });

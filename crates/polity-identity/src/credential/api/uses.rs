@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use garde::Validate;
 use polity_kernel::{
     clock,
-    db::Cursor,
+    db::{Cursor, cut},
     http::{Json, Query, Result, Routes, State, codes},
     operation,
 };
@@ -165,10 +165,7 @@ async fn usage_logs(
         count: query.cursor.is_none(),
     };
     let service::Log { mut entries, total } = service::log(&credentials, &workspace, wanted).await?;
-    let size = usize::try_from(query.page_size).unwrap_or(usize::MAX);
-    let has_more = entries.len() > size;
-    entries.truncate(size);
-    let next_cursor = entries.last().filter(|_| has_more).map(|last| {
+    let next_cursor = cut(&mut entries, query.page_size).map(|last| {
         let at = DateTime::from_timestamp(last.minute, 0).unwrap_or_default();
         Cursor {
             at,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use polity_kernel::{
-    VERSION,
     caller::{AdminOrService, Caller, Public},
     clock,
-    db::Cursor,
+    db::{Cursor, cut},
     http::{FieldError, Json, Path, Problem, Query, Result, Routes, State, codes},
     operation,
+    service::ServiceInfo,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,34 +29,15 @@ use crate::{
 };
 
 /// What the service can do.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Info {
-    /// Its name.
-    service: &'static str,
-    /// The version of the program.
-    version: &'static str,
-    /// What it is for.
-    description: &'static str,
-    /// What it can do.
-    capabilities: BTreeMap<&'static str, bool>,
-    /// Where.
-    endpoints: BTreeMap<&'static str, &'static str>,
-}
-
-/// What the service can do.
 #[operation("organization.info")]
-async fn info(_: Public) -> Json<Info> {
-    let base = SERVICE.base;
-    Json(Info {
-        service: SERVICE.contract_name,
-        version: VERSION,
-        description: "Organizations, their members and roles, and the context people act in",
-        capabilities: SERVICE.capabilities.iter().map(|name| (*name, true)).collect(),
-        endpoints: BTreeMap::from([
-            ("organizations", base),
+async fn info(_: Public) -> Json<ServiceInfo> {
+    Json(SERVICE.info(
+        "Organizations, their members and roles, and the context people act in",
+        [
+            ("organizations", SERVICE.base),
             ("context", "/api/v1/organization/organizations/context"),
-        ]),
-    })
+        ],
+    ))
 }
 
 /// Figures of the platform.
@@ -317,10 +298,7 @@ async fn audit(
     let mut read = organizations.ctx.db.read().await?;
     let wanted = (organization_id.as_str(), after.as_ref());
     let mut found = service::trail(&mut read, &actor(&caller)?, wanted.0, wanted.1, query.limit + 1).await?;
-    let size = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let has_more = found.len() > size;
-    found.truncate(size);
-    let next_cursor = found.last().filter(|_| has_more).map(|last| {
+    let next_cursor = cut(&mut found, query.limit).map(|last| {
         let (at, id) = (last.created_at, last.id.clone());
         Cursor { at, id }.encode()
     });

@@ -5,7 +5,7 @@ use garde::Validate;
 use polity_kernel::{
     caller::Caller,
     clock,
-    db::{Cursor, Part},
+    db::{Cursor, Part, cut},
     http::{Json, Path, Query, Result, Routes, State, codes},
     operation,
 };
@@ -175,10 +175,7 @@ async fn list_members(
     let wanted = (query.role, query.search);
     let part = (part, query.limit + 1);
     let mut page = service::members(&mut read, &actor(&caller)?, &organization_id, wanted, part).await?;
-    let size = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let has_more = page.items.len() > size;
-    page.items.truncate(size);
-    let next_cursor = page.items.last().filter(|_| has_more).map(|last| {
+    let next_cursor = cut(&mut page.items, query.limit).map(|last| {
         let (at, id) = (last.joined_at, last.user_id.clone());
         Cursor { at, id }.encode()
     });
