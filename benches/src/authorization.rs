@@ -59,7 +59,7 @@ async fn measure(name: &str, url: Option<String>) {
 
 /// Who the n-th grant is for, and of what: every other one is the heavy person's.
 fn grant(n: usize) -> (String, String) {
-    let user = if n % 2 == 0 {
+    let user = if n.is_multiple_of(2) {
         HEAVY.to_owned()
     } else {
         format!("usr_{}", n % PEOPLE)
@@ -161,7 +161,7 @@ async fn grants(ctx: &Ctx, have: usize, size: usize) {
             .iter()
             .map(|n| {
                 let (user, resource) = grant(*n);
-                json!({ "id": format!("prm_{n}"), "user": user, "resource": resource, "level": if n % 1_000 == 0 { 3 } else { 1 } })
+                json!({ "id": format!("prm_{n}"), "user": user, "resource": resource, "level": if n.is_multiple_of(1_000) { 3 } else { 1 } })
             })
             .collect();
         let mut tx = ctx.db.begin().await.unwrap();
