@@ -116,6 +116,11 @@ pub struct Security {
 }
 
 impl Security {
+    /// Whether it does not take every address.
+    pub(crate) fn is_particular(&self) -> bool {
+        !self.allowed_email_domains.is_empty()
+    }
+
     /// Whether somebody with that address may be a member.
     pub(crate) fn admits(&self, email: &str) -> bool {
         let domain = email.rsplit_once('@').map_or("", |(_, domain)| domain);
@@ -224,6 +229,17 @@ impl Membership {
     pub(super) fn is_acting_owner(&self) -> bool {
         self.role == Role::Owner && self.status == MemberStatus::Active
     }
+}
+
+/// What decides whether a person may act in an organization, and as what.
+#[derive(Debug, Clone, Record)]
+pub(super) struct Acting {
+    pub name: String,
+    pub status: Status,
+    pub security: Json<Security>,
+    pub role: Role,
+    pub member_status: MemberStatus,
+    pub permissions: Json<Vec<String>>,
 }
 
 /// What a person is in one of their organizations, and how that one is.

@@ -10,7 +10,7 @@ use polity_kernel::{
 };
 use serde::Serialize;
 
-use super::model::{MemberStatus, Membership, Organization, RateLimits, Role, Standing, member_text};
+use super::model::{Acting, MemberStatus, Membership, Organization, RateLimits, Role, Standing, member_text};
 
 macro_rules! organization {
     ($rest:literal) => {
@@ -147,6 +147,20 @@ pub(super) async fn standing(
 ) -> Result<Option<(Role, MemberStatus)>> {
     conn.sql(
         "select membership.role, membership.status
+         from membership join organization on organization.organization_id = membership.organization_id
+         where membership.organization_id = $1 and membership.user_id = $2 and organization.status <> 'deleted'",
+    )
+    .bind(organization_id)
+    .bind(user_id)
+    .optional()
+    .await
+}
+
+/// What decides whether somebody may act in an organization that is there.
+pub(super) async fn acting(conn: &mut Conn, organization_id: &str, user_id: &str) -> Result<Option<Acting>> {
+    conn.sql(
+        "select organization.name, organization.status, organization.security, membership.role,
+                membership.status as member_status, membership.permissions
          from membership join organization on organization.organization_id = membership.organization_id
          where membership.organization_id = $1 and membership.user_id = $2 and organization.status <> 'deleted'",
     )

@@ -25,27 +25,29 @@ pub(crate) struct Context {
 /// The organization as a context of a person's, if they may act in it: an active member of an active organization, with an
 /// address that it takes.
 pub(crate) async fn acting(conn: &mut Conn, user_id: &str, organization_id: &str) -> Result<Context, Error> {
-    let found = store::find(conn, organization_id).await?.ok_or(Error::NotFound)?;
-    let member = store::find_member(conn, organization_id, user_id).await?;
-    let member = match member.map(|member| (member.status, member)) {
-        Some((MemberStatus::Active, member)) => member,
-        Some((MemberStatus::Suspended, _)) => return Err(Error::forbidden("User membership is not active")),
+    let found = store::acting(conn, organization_id, user_id).await?;
+    let found = found.ok_or(Error::NotFound)?;
+    match found.member_status {
+        MemberStatus::Active => {}
+        MemberStatus::Suspended => return Err(Error::forbidden("User membership is not active")),
         _ => return Err(Error::NotFound),
-    };
+    }
     if found.status != Status::Active {
         return Err(Error::forbidden("The organization is suspended"));
     }
-    let account = account::claims(conn, &AccountId(user_id.to_owned())).await?;
-    if !account.is_some_and(|account| found.security.0.admits(&account.email)) {
-        return Err(Error::forbidden(
-            "The organization takes members with addresses of its domains only",
-        ));
+    if found.security.0.is_particular() {
+        let account = account::claims(conn, &AccountId(user_id.to_owned())).await?;
+        if !account.is_some_and(|account| found.security.0.admits(&account.email)) {
+            return Err(Error::forbidden(
+                "The organization takes members with addresses of its domains only",
+            ));
+        }
     }
     Ok(Context {
-        organization_id: found.organization_id,
+        organization_id: organization_id.to_owned(),
         organization_name: found.name,
-        role: member.role,
-        permissions: member.permissions.0,
+        role: found.role,
+        permissions: found.permissions.0,
     })
 }
 
