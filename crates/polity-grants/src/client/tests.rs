@@ -223,8 +223,7 @@ async fn answers_are_read_as_they_come() {
     ] {
         assert!(
             matches!(expiry("", lost).await, Err(Failure::Unknown { .. })),
-            "{:.40}",
-            lost
+            "{lost:.40}"
         );
     }
     assert!(matches!(

@@ -29,9 +29,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            margin: Duration::from_secs(300),
+            margin: Duration::from_mins(5),
             hard_margin: Duration::from_secs(30),
-            jitter: Duration::from_secs(120),
+            jitter: Duration::from_mins(2),
             slack: Duration::from_secs(5),
             remember: Duration::from_secs(1),
             remembered: 100_000,

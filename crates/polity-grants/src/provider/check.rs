@@ -77,7 +77,8 @@ fn addresses(entry: &Provider, loopback: bool) -> Vec<Wrong> {
     for host in &entry.api_hosts {
         let read = Host::parse(host);
         let is_host = matches!(&read, Ok(Host::Domain(name)) if name == host && name.contains('.'));
-        if !is_host && !(loopback && host == "127.0.0.1") {
+        let is_loopback = loopback && host == "127.0.0.1";
+        if !is_host && !is_loopback {
             wrong.push(("api_hosts", format!("{host:?} is no host name in lower case")));
         }
     }

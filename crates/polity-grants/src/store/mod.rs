@@ -9,6 +9,8 @@
 #[cfg(unix)]
 mod disk;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(any(test, feature = "testing"))]
 pub mod suite;
 #[cfg(test)]
@@ -19,6 +21,8 @@ use async_trait::async_trait;
 #[cfg(unix)]
 pub use self::disk::Disk;
 pub use self::memory::Memory;
+#[cfg(feature = "redis")]
+pub use self::redis::Redis;
 use crate::{
     clock::Millis,
     grant::{Claim, Grant, Outcome},

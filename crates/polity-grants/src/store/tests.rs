@@ -84,3 +84,47 @@ async fn what_a_crash_leaves_beside_is_overwritten() {
     std::fs::write(file, "{}").unwrap();
     assert!(matches!(store.get("a").await, Err(StoreError::Corrupt(_))));
 }
+
+#[cfg(feature = "redis")]
+mod in_redis {
+    use super::*;
+    use crate::store::Redis;
+
+    struct InRedis {
+        url: polity_seal::Secret,
+        prefix: String,
+    }
+
+    #[async_trait::async_trait]
+    impl Subject for InRedis {
+        async fn open(&self) -> Arc<dyn Store> {
+            Arc::new(Redis::open(&self.url, &self.prefix, Duration::from_secs(5)).unwrap())
+        }
+
+        async fn pass(&self, time: Duration) {
+            tokio::time::sleep(time).await;
+        }
+    }
+
+    #[tokio::test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "where a test finds its server is no setting of the program"
+    )]
+    async fn redis_is_a_store() {
+        let Ok(url) = std::env::var("POLITY_TEST_REDIS") else {
+            assert!(
+                std::env::var("POLITY_TEST_REQUIRE_SERVICES").is_err(),
+                "POLITY_TEST_REDIS names no server, but POLITY_TEST_REQUIRE_SERVICES is set"
+            );
+            return;
+        };
+        let prefix = format!("test-{}", hex::encode(polity_seal::random_bytes::<8>()));
+        run(&InRedis {
+            url: url.into(),
+            prefix,
+        })
+        .await
+        .unwrap();
+    }
+}
