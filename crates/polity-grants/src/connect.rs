@@ -1,5 +1,8 @@
 //! From the browser's way out to its way back: pending authorizations, single use, ten minutes, one browser each.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};

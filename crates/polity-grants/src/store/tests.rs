@@ -85,6 +85,8 @@ async fn what_a_crash_leaves_beside_is_overwritten() {
     assert!(matches!(store.get("a").await, Err(StoreError::Corrupt(_))));
 }
 
+mod killed;
+
 #[cfg(feature = "redis")]
 mod in_redis {
     use super::*;
