@@ -70,11 +70,7 @@ impl Inner {
             }
             let app = self.parts.apps.app(&read.grant).await?;
             let (_, lease) = self.times(&app);
-            let store = &self.parts.store;
-            let claim = store
-                .claim(id, read.grant.version, &self.parts.holder, millis(lease))
-                .await?;
-            match claim {
+            match self.claim(&read, lease).await? {
                 Claim::Fresh { fence } => return self.call(&read, &app, fence, false).await,
                 Claim::Recover {
                     fence, begun_at, now, ..

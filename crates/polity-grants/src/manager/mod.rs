@@ -5,6 +5,7 @@
 //! its lease; what comes after a lease that ran out, is the provider's recovery rule.
 
 mod cache;
+mod claim;
 mod flight;
 mod hooks;
 mod rest;
@@ -107,7 +108,7 @@ pub struct Parts {
     pub spawn: Arc<dyn Spawn>,
     /// Is told what happens.
     pub hooks: Arc<dyn Hooks>,
-    /// This process's name in intents.
+    /// This process's name in intents. The manager adds something of its own to it.
     pub holder: String,
     /// Times and bounds.
     pub settings: Settings,
@@ -124,6 +125,8 @@ pub struct Manager {
 
 struct Inner {
     parts: Parts,
+    /// The name in intents, of this manager alone.
+    holder: String,
     cache: Cache,
     flights: Mutex<HashMap<String, Flight>>,
 }
@@ -139,8 +142,16 @@ impl Manager {
     pub fn new(parts: Parts) -> Self {
         let cache = Cache::new(millis(parts.settings.remember), parts.settings.remembered);
         let flights = Mutex::default();
+        let mut own = [0; 16];
+        parts.random.fill(&mut own);
+        let holder = format!("{}/{}", parts.holder, hex::encode(own));
         Self {
-            inner: Arc::new(Inner { parts, cache, flights }),
+            inner: Arc::new(Inner {
+                parts,
+                holder,
+                cache,
+                flights,
+            }),
         }
     }
 
