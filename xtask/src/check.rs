@@ -36,6 +36,7 @@ fn drift() -> Result<Findings, Findings> {
 fn allowed(name: &str) -> &'static [&'static str] {
     match name {
         "polity-macros" | "polity-seal" => &[],
+        "polity-grants" => &["polity-seal"],
         "polity-kernel" => &["polity-macros", "polity-seal"],
         "polity-ports" => &["polity-kernel"],
         "polity-server" | "polity-testing" | "polity-tests" | "polity-benches" | "xtask" => &["*"],

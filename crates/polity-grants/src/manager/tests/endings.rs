@@ -1,0 +1,51 @@
+//! Taking back, other keys, and what cannot be refreshed.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn taking_back_erases_and_reaches_what_was_on_its_way() {
+    let world = World::new(World::rotating(), 0, true).await;
+    let (one, two) = (world.process("p"), world.process("q"));
+    world.double.fail(&[Fault::SlowAnswer(2_000)]);
+    let refresh = one.manager.token("g");
+    let end = async {
+        pass(1).await;
+        two.manager.disconnect("g").await
+    };
+    let (refreshed, ended) = tokio::join!(refresh, end);
+    assert_eq!((refreshed, ended.unwrap().provider), (Err(Error::Revoked), Ok(true)));
+    assert_eq!(world.double.revoked(), ["r0", "r1"]);
+    let grant = world.grant().await;
+    assert_eq!((grant.sealed, grant.status), (None, Status::Revoked));
+    assert_eq!(one.manager.token("g").await, Err(Error::Revoked));
+    assert_eq!(one.manager.reconnect("g", &world.tokens(9)).await, Err(Error::Revoked));
+    assert_eq!(two.manager.disconnect("g").await.unwrap().provider, Ok(true));
+    assert_eq!(two.manager.disconnect("other").await, Err(Error::NotFound));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_change_under_grants_in_use() {
+    let world = World::new(World::rotating(), 0, true).await;
+    let process = world.process("p");
+    let old = world.keyring.current_id();
+    world.keyring.rotate(1);
+    assert_eq!(process.manager.reseal().await, Ok(1));
+    assert_eq!(process.manager.reseal().await, Ok(0));
+    world.keyring.retire(&old).unwrap();
+    assert_eq!(access(&process.manager.token("g").await), "a1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_refreshed_is_used_to_its_end() {
+    let world = World::new("refresh = \"none\"\nrecovery = \"reauthorize\"", 0, true).await;
+    let process = world.process("p");
+    process.manager.reconnect("g", &world.tokens(100)).await.unwrap();
+    assert_eq!(access(&process.manager.token("g").await), "a0");
+    pass(101).await;
+    assert!(matches!(
+        process.manager.token("g").await,
+        Err(Error::NeedsReauthorization(_))
+    ));
+    assert_eq!(world.grant().await.status, Status::Expired);
+    assert_eq!(world.double.calls(), 0);
+}
