@@ -220,18 +220,7 @@ impl Inner {
         let error = failure.to_string();
         tracing::warn!(grant = %id, provider = %app.provider.name, %error, "a refresh failed");
         let pause = self.pause(grant.refresh_failures, &failure, app);
-        let outcome = match &failure {
-            Failure::Transient { .. } | Failure::Misconfigured { .. } => Outcome::Transient {
-                pause,
-                error: error.clone(),
-            },
-            Failure::Unknown { .. } => Outcome::Unknown {
-                pause,
-                error: error.clone(),
-            },
-            Failure::Reauthorize { reason } => Outcome::Reauthorize { error: reason.clone() },
-        };
-        let held = self.record(id, fence, outcome).await?;
+        let held = self.record(id, fence, outcome(&failure, pause)).await?;
         let grant = id.to_owned();
         match failure {
             _ if !held => Err(Error::Unavailable("another process took the refresh over".to_owned())),
@@ -276,5 +265,15 @@ impl Inner {
             },
             Failure::Reauthorize { .. } => 0,
         }
+    }
+}
+
+/// How a failure is recorded.
+fn outcome(failure: &Failure, pause: Millis) -> Outcome {
+    let error = failure.to_string();
+    match failure {
+        Failure::Transient { .. } | Failure::Misconfigured { .. } => Outcome::Transient { pause, error },
+        Failure::Unknown { .. } => Outcome::Unknown { pause, error },
+        Failure::Reauthorize { reason } => Outcome::Reauthorize { error: reason.clone() },
     }
 }

@@ -1,4 +1,4 @@
-//! Taking back, other keys, and what cannot be refreshed.
+//! Taking back, other keys, wrong clocks, and what cannot be refreshed.
 
 use super::*;
 
@@ -48,4 +48,20 @@ async fn what_cannot_be_refreshed_is_used_to_its_end() {
     ));
     assert_eq!(world.grant().await.status, Status::Expired);
     assert_eq!(world.double.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_clocks_cost_calls_and_no_grant() {
+    let world = World::new(World::rotating(), 0, true).await;
+    let (early, late) = (world.skewed("p", 600_000), world.skewed("q", -600_000));
+    for _ in 0..60 {
+        let (one, other) = tokio::join!(early.manager.token("g"), late.manager.token("g"));
+        assert!(
+            world.double.works(access(&one)) && world.double.works(access(&other)),
+            "{one:?} {other:?}"
+        );
+        pass(180).await;
+    }
+    assert_eq!((world.double.reuses(), world.double.most_arrivals()), (0, 1));
+    assert!(world.double.calls() <= 8, "{}", world.double.calls());
 }

@@ -30,11 +30,11 @@ use crate::{
 
 /// The runtime's own time, which tests stop and the runtime moves when nothing else is to be done.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RuntimeClock(Instant);
+pub(super) struct RuntimeClock(Instant, Millis);
 
 impl Clock for RuntimeClock {
     fn now(&self) -> Millis {
-        1_700_000_000_000 + i64::try_from(self.0.elapsed().as_millis()).unwrap()
+        1_700_000_000_000 + self.1 + i64::try_from(self.0.elapsed().as_millis()).unwrap()
     }
 }
 
@@ -144,7 +144,7 @@ pub(super) struct World {
 impl World {
     /// A grant `g` with `a0` and `r0`, whose access token ends at once.
     pub(super) async fn new(entry: &str, window: Millis, slow: bool) -> Self {
-        let clock = RuntimeClock(Instant::now());
+        let clock = RuntimeClock(Instant::now(), 0);
         let more = format!("{entry}\nrevoke_url = \"https://id.example.com/revoke\"\nrevocation = \"rfc7009\"");
         let credentials = Credentials {
             client_id: "c".to_owned(),
@@ -204,10 +204,16 @@ impl World {
     }
 
     pub(super) fn process(&self, holder: &str) -> Process {
+        self.skewed(holder, 0)
+    }
+
+    /// A process whose clock is wrong by so many milliseconds.
+    pub(super) fn skewed(&self, holder: &str, skew: Millis) -> Process {
+        let clock = RuntimeClock(self.clock.0, skew);
         let tasks = Arc::new(Tasks::default());
         let client = Client::new(
             self.double.clone(),
-            Arc::new(self.clock),
+            Arc::new(clock),
             self.random.clone(),
             Duration::from_secs(10),
         );
@@ -216,7 +222,7 @@ impl World {
             client,
             apps: Arc::new(OneApp(self.app.clone())),
             keyring: self.keyring.clone(),
-            clock: Arc::new(self.clock),
+            clock: Arc::new(clock),
             random: self.random.clone(),
             spawn: tasks.clone(),
             hooks: self.seen.clone(),
