@@ -13,11 +13,10 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::{
-    client::{App, Authorization, Client},
+    client::{App, Authorization, Client, Exchanged},
     clock::{Millis, SECOND},
     failure::Failure,
     store::{Pending, Store, StoreError},
-    token::TokenSet,
 };
 
 /// How long a browser may take: ten minutes.
@@ -137,7 +136,7 @@ impl Connector {
         state: &Secret,
         code: &Secret,
         browser: &Secret,
-    ) -> Result<(TokenSet, Value), ConnectError> {
+    ) -> Result<(Exchanged, Value), ConnectError> {
         let back = self.take(state, browser).await?;
         Ok((
             self.client.exchange(app, code, &back.authorization).await?,
