@@ -13,11 +13,10 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::{
-    client::{App, Authorization, Client},
+    client::{App, Authorization, Client, Exchanged},
     clock::{Millis, SECOND},
     failure::Failure,
     store::{Pending, Store, StoreError},
-    token::TokenSet,
 };
 
 /// How long a browser may take: ten minutes.
@@ -137,7 +136,7 @@ impl Connector {
         state: &Secret,
         code: &Secret,
         browser: &Secret,
-    ) -> Result<(TokenSet, Value), ConnectError> {
+    ) -> Result<(Exchanged, Value), ConnectError> {
         let back = self.take(state, browser).await?;
         Ok((
             self.client.exchange(app, code, &back.authorization).await?,
@@ -151,7 +150,8 @@ fn hash(secret: &Secret) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.expose().as_bytes()))
 }
 
-fn place(key: &str) -> Vec<u8> {
+/// What binds a sealed pending authorization to its key, for whoever changes master keys.
+pub fn place(key: &str) -> Vec<u8> {
     format!("polity-grants/pending/{key}").into_bytes()
 }
 
