@@ -4,3 +4,4 @@
 //! same transaction, never through its store.
 
 pub mod consent;
+pub mod grants;
