@@ -4,6 +4,8 @@
 //! same transaction, never through its store.
 
 pub mod consent;
+pub mod connection;
+pub mod grants;
 pub mod workspace;
 
 use polity_kernel::event::{Event, HandleError};

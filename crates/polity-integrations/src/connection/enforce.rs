@@ -1,13 +1,24 @@
 //! Connections rest on consents: they end with them, in the same transaction.
 
-use async_trait::async_trait;
-use polity_kernel::db::{Result, Tx};
+use std::sync::Weak;
 
-use super::{Connections, service};
+use async_trait::async_trait;
+use polity_kernel::db::{Error, Result, Tx};
+
+use super::{Connections, Parts, service};
 use crate::consent::{Consent, Ending, Enforced, EntityType, Purpose, SubjectKind};
 
 /// Ends connections with the consents they rest on.
-pub(super) struct Resting(pub Connections);
+///
+/// Connections ask for consents, which hold this: it does not hold connections in turn.
+pub(super) struct Resting(pub Weak<Parts>);
+
+impl Resting {
+    fn connections(&self) -> Result<Connections> {
+        let gone = || Error::Unavailable("connections are closed".to_owned());
+        Ok(Connections(self.0.upgrade().ok_or_else(gone)?))
+    }
+}
 
 /// Whether connections rest on such a consent.
 fn carries(consent: &Consent) -> bool {
@@ -32,13 +43,13 @@ impl Enforced for Resting {
             Ending::OrganizationDeleted => "organization_deleted",
             _ => "consent_ended",
         };
-        service::stop_resting(tx, &self.0, consent, None, reason).await
+        service::stop_resting(tx, &self.connections()?, consent, None, reason).await
     }
 
     async fn narrowed(&self, tx: &mut Tx, _: &Consent, after: &Consent) -> Result<u64> {
         if !carries(after) {
             return Ok(0);
         }
-        service::stop_resting(tx, &self.0, after, Some(after), "consent_ended").await
+        service::stop_resting(tx, &self.connections()?, after, Some(after), "consent_ended").await
     }
 }

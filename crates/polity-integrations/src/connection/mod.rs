@@ -19,6 +19,7 @@ mod follow;
 mod guard;
 mod jobs;
 mod model;
+mod proxy;
 mod service;
 mod settings;
 mod store;
@@ -54,7 +55,7 @@ const SECRETS: SealedColumn = SealedColumn::new("oauth_app", "id", "client_secre
 const ACCOUNTS: SealedColumn = SealedColumn::new("oauth_connection", "id", "external_user_data");
 /// Tokens to be taken back.
 const TAKE_BACKS: SealedColumn =
-    SealedColumn::new("oauth_take_back", "id", "sealed").placed_by(polity_grants::token::place);
+    SealedColumn::new("oauth_take_back", "id", "sealed").bound_by(polity_grants::token::place);
 
 /// What is always true of this service.
 pub const SERVICE: Service = Service {
@@ -159,10 +160,15 @@ impl Connections {
             cache: Cache::new(REMEMBERED, ctx.invalidations.clone(), |_, _| {}),
             tally: Tally::new(ctx.clock.clone()),
         }));
-        let heard = opened.clone();
-        ctx.invalidations.listen(service::KIND, move |stale| match stale {
-            Stale::Subject(id) => heard.cache.forget(&id.to_owned()),
-            Stale::Everything => heard.cache.clear(),
+        // The context keeps the listener: one that kept the context would keep it for ever.
+        let weak = Arc::downgrade(&opened.0);
+        ctx.invalidations.listen(service::KIND, move |stale| {
+            if let Some(parts) = weak.upgrade() {
+                match stale {
+                    Stale::Subject(id) => parts.cache.forget(&id.to_owned()),
+                    Stale::Everything => parts.cache.clear(),
+                }
+            }
         });
         Ok(opened)
     }
@@ -170,7 +176,7 @@ impl Connections {
     /// What ends connections with the consents they rest on.
     #[must_use]
     pub fn resting(&self) -> Arc<dyn Enforced> {
-        Arc::new(enforce::Resting(self.clone()))
+        Arc::new(enforce::Resting(Arc::downgrade(&self.0)))
     }
 }
 
@@ -222,6 +228,7 @@ fn catalogue(ctx: &Ctx, settings: &ConnectionSettings) -> Result<Catalogue, Conf
 pub fn mount(connections: &Connections) -> Mounted {
     let ctx = &connections.ctx;
     ctx.spawn(tally::keep_writing(connections.clone()));
+    ctx.spawn(grants::keep_fresh(connections.grants.clone()));
     let mut mounted = Mounted::new(&SERVICE, api::routes(), connections.clone());
     mounted.consumers = events::consumers(connections);
     mounted.jobs = jobs::kinds(connections);

@@ -20,8 +20,7 @@ pub(super) use audit::{Found, chains, clean_up, export, history, verdict, verify
 pub(super) use chain::{ActorKind, AuditEvent, Facts};
 pub use ending::withdraw;
 pub(super) use ending::{end_of_member, end_of_person, end_of_workspace, revoke};
-pub(super) use grant::{NewConsent, grant};
-pub use grant::{active, hold};
+pub use grant::{NewConsent, active, grant, hold};
 pub(super) use lifecycle::{follow_clock, forget};
 pub(super) use reading::{find, list, status};
 
@@ -41,6 +40,17 @@ impl By {
     #[must_use]
     pub fn nobody() -> Self {
         Self::default()
+    }
+
+    /// A person, on a page of ours.
+    #[must_use]
+    pub fn person(ip_address: Option<String>, user_agent: Option<String>) -> Self {
+        Self {
+            is_person: true,
+            ip_address,
+            user_agent: user_agent.filter(|agent| !agent.is_empty()),
+            ..Self::default()
+        }
     }
 
     /// A caller who is a person, or acts for one. Address and program are the person's: those of the request, or what a

@@ -11,7 +11,7 @@ use polity_kernel::{
 use serde_json::json;
 use url::Url;
 
-use super::{TICKET, app_of, browser_secret, is_allowed, locked, open_app, resting};
+use super::{TICKET, app_of, browser_secret, end, is_allowed, locked, open_app, resting};
 use crate::{
     connection::{
         Connections, Error,
@@ -287,6 +287,23 @@ pub(in crate::connection) async fn allow(
     let url = send_out(tx, connections, &mut connection, &app).await?;
     store::update(tx, &connection).await?;
     Ok((app, url))
+}
+
+/// The person does not allow it: nothing comes of the sign-in.
+pub(in crate::connection) async fn deny(
+    connections: &Connections,
+    ticket: &str,
+    cookies: &Cookies,
+) -> Result<Connection, Error> {
+    let found = {
+        let mut tx = connections.ctx.db.begin().await?;
+        by_ticket(&mut tx, connections, ticket).await?.0
+    };
+    if !is_browser(connections, &found, cookies) {
+        return Err(Error::SignIn);
+    }
+    end::fail(connections, &found, "The consent was not given").await?;
+    Ok(found)
 }
 
 /// The connection of a link that may be gone on with, and whether its owner has consented.
