@@ -33,6 +33,7 @@ mod tests;
 mod token;
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -209,7 +210,7 @@ impl Provider {
 
     /// How many faults of that endpoint wait for their calls.
     pub fn faults_left(&self, endpoint: Endpoint) -> usize {
-        self.core.state().faults.get(&endpoint).map_or(0, |faults| faults.len())
+        self.core.state().faults.get(&endpoint).map_or(0, VecDeque::len)
     }
 
     /// Makes a grant, as if `account` had gone through [`CLIENT_ID`]'s sign-in.

@@ -1,5 +1,7 @@
 //! `/userinfo`, and `/api/…`, which answers what it was asked: for whoever forwards calls.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -12,7 +14,7 @@ impl Core {
     pub(super) fn arrived(&self, endpoint: Endpoint, call: &Call) -> Option<Fault> {
         let form = match endpoint {
             Endpoint::Authorize => call.query(),
-            Endpoint::Api | Endpoint::Userinfo => Default::default(),
+            Endpoint::Api | Endpoint::Userinfo => HashMap::new(),
             Endpoint::Token | Endpoint::Revoke | Endpoint::Device => call.form(),
         };
         let mut state = self.state();

@@ -22,7 +22,14 @@ pub(super) struct Device {
     expires_at: u64,
     pause: u64,
     asked_at: Option<u64>,
-    decided: Option<Option<String>>,
+    decided: Decided,
+}
+
+/// What its owner did.
+enum Decided {
+    Waits,
+    Agreed(String),
+    Refused,
 }
 
 impl Core {
@@ -41,7 +48,7 @@ impl Core {
             expires_at: now + LIFE,
             pause: PAUSE,
             asked_at: None,
-            decided: None,
+            decided: Decided::Waits,
         };
         state.devices.insert(code.clone(), device);
         let page = format!("{}/device", self.url());
@@ -57,7 +64,8 @@ impl Core {
 impl State {
     pub(super) fn decide_device(&mut self, user_code: &str, account: Option<&str>) {
         let found = self.devices.values_mut().find(|device| device.user_code == user_code);
-        found.expect("a device waits with that code").decided = Some(account.map(str::to_owned));
+        let decided = account.map_or(Decided::Refused, |account| Decided::Agreed(account.to_owned()));
+        found.expect("a device waits with that code").decided = decided;
     }
 
     /// RFC 8628 3.5: the grant, once its owner agreed. A code is used up by that, and by a refusal.
@@ -70,15 +78,17 @@ impl State {
         let is_early = device.asked_at.is_some_and(|at| now < at + device.pause);
         device.asked_at = Some(now);
         match (&device.decided, is_early) {
-            (None, true) => {
+            (Decided::Waits, true) => {
                 device.pause += PAUSE;
                 return Err("slow_down");
             }
-            (None, false) => return Err("authorization_pending"),
-            (Some(_), _) => {}
+            (Decided::Waits, false) => return Err("authorization_pending"),
+            _ => {}
         }
         let device = self.devices.remove(code).ok_or("invalid_grant")?;
-        let account = device.decided.flatten().ok_or("access_denied")?;
-        Ok(self.family(&account, client, device.scopes))
+        match device.decided {
+            Decided::Agreed(account) => Ok(self.family(&account, client, device.scopes)),
+            Decided::Refused | Decided::Waits => Err("access_denied"),
+        }
     }
 }

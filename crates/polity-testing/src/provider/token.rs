@@ -85,7 +85,9 @@ impl Core {
             return Answer::empty(200);
         }
         if state.refresh.contains_key(token) {
-            family.into_iter().for_each(|family| state.end(family));
+            if let Some(family) = family {
+                state.end(family);
+            }
         } else if let Some(access) = state.access.get_mut(token) {
             access.is_ended = true;
         }

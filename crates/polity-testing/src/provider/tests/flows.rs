@@ -78,7 +78,7 @@ async fn codes_end_and_belong_to_their_client() {
         answer.json::<Value>().await.unwrap(),
         json!({ "error": "invalid_grant" })
     );
-    world.provider.advance(Duration::from_secs(60));
+    world.provider.advance(Duration::from_mins(1));
     assert_eq!(world.token(&form).await, refused("invalid_grant"));
     let elsewhere = [("client_id", CLIENT_ID), ("redirect_uri", "https://evil.example.com/")];
     let url = format!("{}/authorize", world.provider.url());
