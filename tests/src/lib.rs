@@ -7,6 +7,8 @@ mod auth;
 #[cfg(test)]
 mod authorization;
 #[cfg(test)]
+mod consent;
+#[cfg(test)]
 mod credential;
 #[cfg(test)]
 mod house;

@@ -150,7 +150,8 @@ fn hash(secret: &Secret) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.expose().as_bytes()))
 }
 
-fn place(key: &str) -> Vec<u8> {
+/// What binds a sealed pending authorization to its key, for whoever changes master keys.
+pub fn place(key: &str) -> Vec<u8> {
     format!("polity-grants/pending/{key}").into_bytes()
 }
 

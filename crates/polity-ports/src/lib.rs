@@ -7,6 +7,7 @@
 pub mod account;
 pub mod auth;
 pub mod authorization;
+pub mod consent;
 pub mod integration;
 pub mod invitation;
 pub mod organization;

@@ -35,6 +35,7 @@ pub const SERVICES: &[&Service] = &[
     &authorization::SERVICE,
     &organization::SERVICE,
     &invitation::SERVICE,
+    &polity_integrations::consent::SERVICE,
     &credential::SERVICE,
 ];
 
@@ -92,6 +93,7 @@ pub(crate) async fn mount(
         authorization::mount(authorization),
         organization::mount(organizations),
         invitation::mount(ctx, organizations)?,
+        polity_integrations::consent::mount(ctx)?,
         credential::mount(credentials),
     ];
     all.retain(|mounted| wanted.is_empty() || wanted.iter().any(|name| name == mounted.service.name));
