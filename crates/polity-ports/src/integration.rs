@@ -1,6 +1,16 @@
 //! What integrations say.
 
 use chrono::{DateTime, Utc};
+use polity_kernel::{
+    caller::Pending,
+    db::{Conn, Result},
+};
+
+/// Knows the connections with outside accounts. Integrations implement it, and the server hands it to whoever asks.
+pub trait Connected: Send + Sync {
+    /// How many active connections there are in a workspace.
+    fn count<'a>(&'a self, conn: &'a mut Conn, workspace_id: &'a str) -> Pending<'a, Result<i64>>;
+}
 
 crate::said! { "integration_service":
     /// A token was made.

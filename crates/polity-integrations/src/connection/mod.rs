@@ -31,13 +31,14 @@ use polity_grants::provider::{Catalogue, Provider};
 use polity_kernel::{
     Ctx,
     cache::{Cache, Stale},
+    caller::Pending,
     config::{self, ConfigError, Section},
-    db::{Migration, Migrations},
+    db::{self, Conn, Migration, Migrations},
     http::FromRef,
     secret::SealedColumn,
     service::{Mounted, Service},
 };
-use polity_ports::organization::Membership;
+use polity_ports::{integration::Connected, organization::Membership};
 
 use self::{clients::Clients, model::OauthApp, tally::Tally};
 use crate::{
@@ -112,7 +113,6 @@ pub struct Parts {
 
 /// What is remembered of a connection, for its use.
 pub(crate) struct Usable {
-    id: String,
     user_id: String,
     workspace_id: String,
     status: Status,
@@ -204,6 +204,12 @@ impl Parts {
     /// The provider of an app.
     fn provider(&self, app: &OauthApp) -> Result<Arc<Provider>, Error> {
         self.clients.provider(app)
+    }
+}
+
+impl Connected for Connections {
+    fn count<'a>(&'a self, conn: &'a mut Conn, workspace_id: &'a str) -> Pending<'a, db::Result<i64>> {
+        Box::pin(store::count_active(conn, workspace_id))
     }
 }
 

@@ -109,16 +109,16 @@ pub(super) async fn call(connections: &Connections, caller: &Caller, id: &str, c
         }
     }
     let mut answer = send(connections, &call, &url, &token).await?;
-    if answer.status() == StatusCode::UNAUTHORIZED {
+    if answer.status == StatusCode::UNAUTHORIZED {
         // Refused before it was looked at: to ask again harms nothing.
         let fresh = connections.grants.manager().refused(id, token.version).await?;
         answer = send(connections, &call, &url, &fresh).await?;
     }
-    record(connections, caller, id, &call, &url, answer.status()).await?;
+    record(connections, caller, id, &call, &url, answer.status).await?;
     Ok(Answered {
-        status: answer.status().as_u16(),
-        headers: told(answer.headers()),
-        body: answer.into_body(),
+        status: answer.status.as_u16(),
+        headers: told(&answer.headers),
+        body: answer.body,
     })
 }
 

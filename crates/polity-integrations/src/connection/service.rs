@@ -13,8 +13,8 @@ pub(super) use apps::{AppChange, NewApp, apps, change_app, create_app, delete_ap
 pub(super) use begin::{Begun, NewConnection, Opened, Way, allow, begin, cookie_name, deny, open_ticket, reconnect};
 pub(super) use end::{TAKE_BACK_FOR, disconnect, end_all, give_up, stop_resting, take_back};
 pub(super) use finish::{Answer, Proof, finish, waiting};
-pub(super) use look::{Wanted, change, count_active, find, history, list, list_after, mine, ConnectionChange};
-pub(super) use uses::{Issued, issue, refresh, token_for_call};
+pub(super) use look::{ConnectionChange, Wanted, change, find, history, list, list_after, mine};
+pub(super) use uses::{issue, refresh, token_for_call};
 
 use super::{
     Error,

@@ -71,11 +71,10 @@ pub(super) async fn count_of_person(conn: &mut Conn, user_id: &str) -> Result<i6
     Ok(count)
 }
 
-/// How many active connections a person has in a workspace.
-pub(super) async fn count_active(conn: &mut Conn, user_id: &str, workspace_id: &str) -> Result<i64> {
+/// How many active connections there are in a workspace.
+pub(super) async fn count_active(conn: &mut Conn, workspace_id: &str) -> Result<i64> {
     let (count,) = conn
-        .sql("select count(*) from oauth_connection where user_id = $1 and workspace_id = $2 and status = 'active'")
-        .bind(user_id)
+        .sql("select count(*) from oauth_connection where workspace_id = $1 and status = 'active'")
         .bind(workspace_id)
         .one::<(i64,)>()
         .await?;

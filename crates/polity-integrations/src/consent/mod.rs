@@ -37,7 +37,7 @@ use polity_ports::organization::Membership;
 pub use enforce::Enforced;
 pub use error::Error;
 pub use model::{Consent, Ending, EntityType, Place, Purpose, Status, SubjectKind};
-pub use service::{By, active, hold, withdraw};
+pub use service::{By, NewConsent, active, grant, hold, withdraw};
 pub use settings::ConsentSettings;
 
 /// What is always true of this service.

@@ -444,7 +444,7 @@ async fn disconnect(
     if workspace.user_id != found.user_id && !workspace.is_admin() {
         return Err(super::super::Error::NotFound.into());
     }
-    let by = By::caller(&caller, Some(ip.0.to_string()), agent.0);
+    let by = By::caller(&caller, Some(ip.0.to_string()), Some(agent.0));
     service::disconnect(&mut tx, &connections, &id, &by, &workspace.user_id).await?;
     tx.commit().await?;
     Ok(message("Connection disconnected successfully"))

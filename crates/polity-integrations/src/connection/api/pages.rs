@@ -167,7 +167,7 @@ async fn decide(
 ) -> Result<Next> {
     let done = match body.decision {
         Decision::Allow => {
-            let by = By::person(Some(ip.0.to_string()), agent.0);
+            let by = By::person(Some(ip.0.to_string()), Some(agent.0));
             let mut tx = connections.ctx.db.begin().await?;
             let allowed = service::allow(&mut tx, &connections, &body.ticket, &cookies, &by, question).await;
             match allowed {

@@ -43,7 +43,6 @@ pub(in crate::connection) struct Way {
 /// What was begun.
 pub(in crate::connection) struct Begun {
     pub connection: Connection,
-    pub app: OauthApp,
     /// The page that asks for consent, if that is missing, and leads on to the provider.
     pub connect_url: Secret,
     /// The provider's own page, where the person has consented already.
@@ -105,7 +104,6 @@ pub(in crate::connection) async fn begin(
     store::insert(tx, &connection).await?;
     Ok(Begun {
         connection,
-        app,
         connect_url,
         provider_url,
     })
@@ -138,7 +136,6 @@ pub(in crate::connection) async fn reconnect(
     store::update(tx, &connection).await?;
     Ok(Begun {
         connection,
-        app,
         connect_url,
         provider_url,
     })

@@ -83,15 +83,6 @@ pub(in crate::connection) async fn history(
     Ok(store::rest::uses(conn, id, after, limit).await?)
 }
 
-/// How many active connections somebody has in a workspace.
-pub(in crate::connection) async fn count_active(
-    conn: &mut Conn,
-    user_id: &str,
-    workspace_id: &str,
-) -> Result<i64, Error> {
-    Ok(store::count_active(conn, user_id, workspace_id).await?)
-}
-
 /// What is to change about a connection; what is not said stays.
 pub(in crate::connection) struct ConnectionChange {
     pub is_sync_enabled: Option<bool>,

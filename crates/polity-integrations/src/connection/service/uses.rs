@@ -72,7 +72,6 @@ async fn remembered(connections: &Connections, id: &str) -> Result<Arc<Usable>, 
     let connection = store::find(&mut read, id).await?.ok_or(Error::NotFound)?;
     let app = super::app_of(&mut read, &connection).await?;
     let usable = Arc::new(Usable {
-        id: connection.id,
         user_id: connection.user_id,
         workspace_id: connection.workspace_id,
         status: connection.status,

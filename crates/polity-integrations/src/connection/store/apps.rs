@@ -26,10 +26,6 @@ pub(in crate::connection) async fn find_named(conn: &mut Conn, name: &str) -> Re
     conn.sql(app!("where name = $1")).bind(name).optional().await
 }
 
-pub(in crate::connection) async fn all_of(conn: &mut Conn, ids: &List) -> Result<Vec<OauthApp>> {
-    conn.sql(app!("where id in list($1)")).bind(ids).all().await
-}
-
 /// The apps, by what people call them; with or without those that are not offered.
 pub(in crate::connection) async fn list(conn: &mut Conn, every: bool) -> Result<Vec<OauthApp>> {
     conn.sql(app!(
