@@ -16,3 +16,5 @@ mod house;
 mod invitation;
 #[cfg(test)]
 mod organization;
+#[cfg(test)]
+mod providers;

@@ -279,6 +279,13 @@ impl Grant {
         same
     }
 
+    /// Looks at it again after `pause`, without a word on the refresh token: nothing was tried, so that whoever needs a
+    /// token may try before.
+    pub fn postpone(&mut self, pause: Millis, error: String, now: Millis) {
+        self.next_refresh_at = Some(now.saturating_add(pause));
+        self.last_error = Some(error);
+    }
+
     fn back_off(&mut self, pause: Millis, error: String, now: Millis) {
         self.next_refresh_at = Some(now.saturating_add(pause));
         self.refresh_failures = self.refresh_failures.saturating_add(1);

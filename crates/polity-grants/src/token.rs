@@ -100,8 +100,8 @@ impl TokenSet {
     }
 }
 
-/// Where a token set belongs.
-fn place(grant: &str) -> Vec<u8> {
+/// What binds a sealed token set to its grant, for whoever changes master keys.
+pub fn place(grant: &str) -> Vec<u8> {
     format!("polity-grants/grant/{grant}/tokens").into_bytes()
 }
 

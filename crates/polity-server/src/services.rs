@@ -10,7 +10,10 @@ use polity_identity::{
     invitation,
     organization::{self, Organizations},
 };
-use polity_integrations::consent::{self, Enforced};
+use polity_integrations::{
+    connection::{self, Connections},
+    consent::{self, Consents, Enforced},
+};
 use polity_kernel::{
     Ctx,
     caller::CallerSettings,
@@ -41,6 +44,7 @@ pub const SERVICES: &[&Service] = &[
     &invitation::SERVICE,
     &credential::SERVICE,
     &consent::SERVICE,
+    &connection::SERVICE,
 ];
 
 /// Every section of the settings: the kernel's parts, then the services'.
@@ -79,7 +83,7 @@ pub(crate) async fn mount(
     credentials: &Credentials,
     organizations: &Organizations,
     authorization: &Authorization,
-    enforced: Vec<Arc<dyn Enforced>>,
+    mut enforced: Vec<Arc<dyn Enforced>>,
 ) -> Result<Vec<Mounted>, BootError> {
     let wanted = &ctx.core.services;
     for name in wanted {
@@ -92,6 +96,10 @@ pub(crate) async fn mount(
         }
     }
     let members: Arc<dyn Membership> = Arc::new(organizations.clone());
+    // What rests on consents is opened wherever consents end.
+    let consents = Consents::open(ctx, &members)?;
+    let connections = Connections::open(ctx, &members, &consents)?;
+    enforced.push(connections.resting());
     // Auth and credentials are opened even where they are not served: they are what turns tokens into callers.
     let mut all = vec![
         auth::mount(ctx, credentials).await?,
@@ -99,8 +107,9 @@ pub(crate) async fn mount(
         authorization::mount(authorization),
         organization::mount(organizations),
         invitation::mount(ctx, organizations)?,
-        credential::mount(credentials),
-        consent::mount(ctx, &members, enforced)?,
+        credential::mount(credentials, Arc::new(connections.clone())),
+        consent::mount(&consents, enforced),
+        connection::mount(&connections),
     ];
     all.retain(|mounted| wanted.is_empty() || wanted.iter().any(|name| name == mounted.service.name));
     Ok(all)

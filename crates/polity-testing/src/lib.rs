@@ -28,6 +28,7 @@ mod logs;
 mod others;
 mod people;
 pub mod postgres;
+pub mod provider;
 pub mod server;
 
 use std::{

@@ -46,7 +46,7 @@ impl Client {
         if response.is_success() && code.is_none() {
             return Ok(true);
         }
-        match of_answer(&app.provider, &response, code.as_deref()) {
+        match of_answer(&app.provider, &response, code.as_deref(), self.clock.now()) {
             // It had ended already.
             Failure::Reauthorize { .. } => Ok(true),
             failure => Err(failure),

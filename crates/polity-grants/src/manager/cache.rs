@@ -1,8 +1,11 @@
-//! Tokens that were read a moment ago.
+//! Tokens that were read a moment ago. What was forgotten while it was read is not put back.
 
 use std::{
     collections::HashMap,
-    sync::{PoisonError, RwLock, RwLockWriteGuard},
+    sync::{
+        PoisonError, RwLock, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::Token;
@@ -13,7 +16,13 @@ pub(super) struct Cache {
     life: Millis,
     most: usize,
     entries: RwLock<HashMap<String, (Token, Millis)>>,
+    /// Counts what was forgotten.
+    forgotten: AtomicU64,
 }
+
+/// Taken before a token is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ticket(u64);
 
 impl Cache {
     pub(super) fn new(life: Millis, most: usize) -> Self {
@@ -21,6 +30,7 @@ impl Cache {
             life,
             most,
             entries: RwLock::default(),
+            forgotten: AtomicU64::new(0),
         }
     }
 
@@ -30,13 +40,21 @@ impl Cache {
         (*until > now).then(|| token.clone())
     }
 
-    /// Keeps it for the cache's life, and not beyond `end`.
-    pub(super) fn put(&self, id: &str, token: Token, now: Millis, end: Option<Millis>) {
+    pub(super) fn ticket(&self) -> Ticket {
+        Ticket(self.forgotten.load(Ordering::SeqCst))
+    }
+
+    /// Keeps it for the cache's life, and not beyond `end`; not if anything was forgotten since the ticket was taken: it
+    /// may have been this.
+    pub(super) fn put(&self, ticket: Ticket, id: &str, token: Token, now: Millis, end: Option<Millis>) {
         let until = now.saturating_add(self.life).min(end.unwrap_or(Millis::MAX));
         if until <= now || self.most == 0 {
             return;
         }
         let mut entries = self.write();
+        if self.ticket().0 != ticket.0 {
+            return;
+        }
         if entries.len() >= self.most {
             entries.retain(|_, (_, until)| *until > now);
         }
@@ -47,7 +65,15 @@ impl Cache {
     }
 
     pub(super) fn forget(&self, id: &str) {
-        self.write().remove(id);
+        let mut entries = self.write();
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        entries.remove(id);
+    }
+
+    pub(super) fn forget_all(&self) {
+        let mut entries = self.write();
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        entries.clear();
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, (Token, Millis)>> {

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Error, Event, Flight, Inner, Manager, Read, Token, millis};
+use super::{Error, Event, Flight, Inner, Landed, Manager, Read, Token, millis};
 use crate::{
     client::App,
     clock::{Millis, SECOND, below},
@@ -21,9 +21,20 @@ use crate::{
 const POLL: Duration = Duration::from_millis(20);
 const SLOWEST_POLL: Duration = Duration::from_secs(1);
 
+/// Why a refresh is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Somebody needs a token that lasts.
+    Needed,
+    /// Its time has come: the token need not be near its end, and nobody waits for other processes.
+    Due,
+    /// The token of that version was refused, however long it seems to last.
+    Refused(i64),
+}
+
 impl Manager {
-    /// The refresh of this grant that runs in this process; one begins if none does.
-    pub(super) fn flight(&self, id: &str) -> Flight {
+    /// The refresh of this grant that runs in this process, whatever for; one begins if none does.
+    pub(super) fn flight(&self, id: &str, why: Why) -> Flight {
         let mut flights = self.inner.flights.lock().unwrap_or_else(PoisonError::into_inner);
         // One whose task was killed says nothing more.
         if let Some(flight) = flights.get(id).filter(|flight| flight.has_changed().is_ok()) {
@@ -33,55 +44,89 @@ impl Manager {
         flights.insert(id.to_owned(), flight.clone());
         let (inner, id) = (self.inner.clone(), id.to_owned());
         self.inner.parts.spawn.spawn(Box::pin(async move {
-            let result = inner.refresh(&id).await;
+            let said = inner.refresh(&id, why).await;
             // First out of the list, then the word: who comes between begins anew and finds the new token.
             inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            sender.send_replace(Some(result));
+            sender.send_replace(Some(said));
         }));
         flight
+    }
+
+    /// What a flight says. If it was one that did not wait for another process, one is begun that does.
+    pub(super) async fn landed(&self, mut flight: Flight, id: &str, why: Why) -> Result<Token, Error> {
+        loop {
+            match self.inner.said(flight).await {
+                Landed::Done(result) => return result,
+                Landed::Busy => flight = self.flight(id, why),
+            }
+        }
     }
 }
 
 impl Inner {
     /// What a flight says; waits for twice a lease at most.
-    pub(super) async fn landed(&self, mut flight: Flight) -> Result<Token, Error> {
+    pub(super) async fn said(&self, mut flight: Flight) -> Landed {
         let most = (self.parts.client.timeout() + self.parts.settings.slack) * 2;
-        let unavailable = |text: &str| Error::Unavailable(text.to_owned());
+        let unavailable = |text: &str| Landed::Done(Err(Error::Unavailable(text.to_owned())));
         match timeout(most, flight.wait_for(Option::is_some)).await {
-            Ok(Ok(result)) => result
-                .clone()
-                .unwrap_or_else(|| Err(unavailable("the refresh said nothing"))),
-            Ok(Err(_)) => Err(unavailable("the refresh was stopped")),
-            Err(_) => Err(unavailable("the refresh takes too long")),
+            Ok(Ok(said)) => said.clone().unwrap_or_else(|| unavailable("the refresh said nothing")),
+            Ok(Err(_)) => unavailable("the refresh was stopped"),
+            Err(_) => unavailable("the refresh takes too long"),
         }
     }
 
-    /// A token that lasts: from another process's refresh, or from one of ours.
-    async fn refresh(&self, id: &str) -> Result<Token, Error> {
+    async fn refresh(&self, id: &str, why: Why) -> Landed {
+        match self.try_refresh(id, why).await {
+            Ok(Some(token)) => Landed::Done(Ok(token)),
+            Ok(None) => Landed::Busy,
+            Err(error) => Landed::Done(Err(error)),
+        }
+    }
+
+    /// Whether what was read is to be refreshed; `None`: not by this process now.
+    async fn is_wanted(&self, read: &Read, why: Why) -> Result<Option<bool>, Error> {
+        let lasts = read
+            .tokens
+            .lasts(self.parts.clock.now(), read.tokens.margin(self.margin()));
+        match why {
+            Why::Needed => Ok(Some(!lasts)),
+            Why::Refused(version) => Ok(Some(!lasts || read.grant.version == version)),
+            Why::Due => {
+                let now = self.parts.store.now().await?;
+                let is_free = !read.grant.is_held(now);
+                Ok(is_free.then(|| !lasts || read.grant.is_due(now, 0)))
+            }
+        }
+    }
+
+    /// A token that lasts: from another process's refresh, or from one of ours. `None`: another process is at it, and it
+    /// is not waited for.
+    async fn try_refresh(&self, id: &str, why: Why) -> Result<Option<Token>, Error> {
         let begun = Instant::now();
         let mut pause = POLL;
         loop {
             let read = self.read(id).await?;
-            if read
-                .tokens
-                .lasts(self.parts.clock.now(), read.tokens.margin(self.margin()))
-            {
-                return self.remember(&read);
+            match self.is_wanted(&read, why).await? {
+                None => return Ok(None),
+                Some(false) => return self.remember(&read).map(Some),
+                Some(true) => {}
             }
             let app = self.parts.apps.app(&read.grant).await?;
             let (_, lease) = self.times(&app);
             match self.claim(&read, lease).await? {
-                Claim::Fresh { fence } => return self.call(&read, &app, fence, false).await,
+                Claim::Fresh { fence } => return self.call(&read, &app, fence, false).await.map(Some),
                 Claim::Recover {
                     fence, begun_at, now, ..
                 } => {
-                    return self.recover(&read, &app, fence, now.saturating_sub(begun_at)).await;
+                    let age = now.saturating_sub(begun_at);
+                    return self.recover(&read, &app, fence, age).await.map(Some);
                 }
                 Claim::Gone => return Err(Error::NotFound),
                 Claim::Wait { .. } => {
                     let text = read.grant.last_error.unwrap_or_default();
                     return Err(Error::Unavailable(text));
                 }
+                Claim::Busy { .. } if why == Why::Due => return Ok(None),
                 Claim::Busy { .. } if begun.elapsed() > lease + self.parts.settings.slack => {
                     return Err(Error::Unavailable("another process refreshes it".to_owned()));
                 }
@@ -142,12 +187,13 @@ impl Inner {
             expires_at: tokens.expires_at,
             refresh_in: self.refresh_in(&tokens),
         };
+        let ticket = self.cache.ticket();
         if !self.record(id, fence, outcome).await? {
             return self.lost(id, app, &tokens).await;
         }
         let mut grant = read.grant.clone();
         grant.version += 1;
-        let token = self.remember(&Read { grant, tokens });
+        let token = self.remember(&Read { grant, tokens, ticket });
         let grant = id.clone();
         self.say(if recovers {
             Event::Recovered { grant }
@@ -172,11 +218,12 @@ impl Inner {
     }
 
     /// Records, again and again while the store does not answer: the answer exists nowhere else.
-    async fn record(&self, id: &str, fence: i64, outcome: Outcome) -> Result<bool, Error> {
+    async fn record(&self, id: &str, fence: i64, mut outcome: Outcome) -> Result<bool, Error> {
         let begun = Instant::now();
         let mut pause = POLL;
         let keep = matches!(outcome, Outcome::Tokens { .. });
         loop {
+            self.under_current_key(id, &mut outcome);
             match self.parts.store.record(id, fence, outcome.clone()).await {
                 Ok(held) => return Ok(held || self.is_recorded(id, &outcome).await),
                 Err(error) if !keep || begun.elapsed() > self.parts.settings.patience => {
@@ -189,13 +236,26 @@ impl Inner {
         }
     }
 
+    /// While a store does not answer, the master key may be changed, and the old one retired.
+    fn under_current_key(&self, id: &str, outcome: &mut Outcome) {
+        if let Outcome::Tokens { sealed, .. } = outcome
+            && let Ok(Some(fresh)) = TokenSet::reseal(&self.parts.keyring, id, sealed)
+        {
+            *sealed = fresh;
+        }
+    }
+
     /// Whether an earlier try did record it: a store that fails may have written.
     async fn is_recorded(&self, id: &str, outcome: &Outcome) -> bool {
         let Outcome::Tokens { sealed, .. } = outcome else {
             return false;
         };
-        let found = self.parts.store.get(id).await;
-        matches!(found, Ok(Some(grant)) if grant.sealed.as_ref() == Some(sealed))
+        let open = |sealed: &[u8]| TokenSet::open(&self.parts.keyring, id, sealed).ok();
+        let Ok(Some(grant)) = self.parts.store.get(id).await else {
+            return false;
+        };
+        let found = grant.sealed.as_deref().and_then(open);
+        found.is_some() && found == open(sealed)
     }
 
     /// The fence is lost: the answer is not used. If the grant was revoked meanwhile, the new tokens are taken back too.

@@ -8,6 +8,8 @@ mod cache;
 mod claim;
 mod flight;
 mod hooks;
+mod owner;
+mod refused;
 mod rest;
 mod settings;
 #[cfg(test)]
@@ -23,10 +25,14 @@ use futures::future::BoxFuture;
 use polity_seal::{Keyring, Secret};
 use tokio::sync::watch;
 
-use self::cache::Cache;
+use self::{
+    cache::{Cache, Ticket},
+    flight::Why,
+};
 pub use self::{
     hooks::{Event, Hooks, NoHooks},
-    rest::{Disconnected, DueReport, NewGrant},
+    owner::{Disconnected, NewGrant, Renewal},
+    rest::DueReport,
     settings::Settings,
 };
 use crate::{
@@ -115,7 +121,16 @@ pub struct Parts {
 }
 
 /// What a refresh that runs will say; waiters share it.
-type Flight = watch::Receiver<Option<Result<Token, Error>>>;
+type Flight = watch::Receiver<Option<Landed>>;
+
+/// What a refresh says.
+#[derive(Debug, Clone)]
+enum Landed {
+    /// How it ended.
+    Done(Result<Token, Error>),
+    /// Another process is at it, and this refresh was not to wait for it.
+    Busy,
+}
 
 /// Hands out tokens. Cheap to clone; clones are one.
 #[derive(Clone)]
@@ -135,6 +150,7 @@ struct Inner {
 struct Read {
     grant: Grant,
     tokens: TokenSet,
+    ticket: Ticket,
 }
 
 impl Manager {
@@ -172,15 +188,14 @@ impl Manager {
         if read.tokens.refresh.is_none() || !read.is_refreshable(inner).await? {
             return inner.without_refresh(&read).await;
         }
-        let flight = self.flight(id);
+        let flight = self.flight(id, Why::Needed);
         if read
             .tokens
             .lasts(now, read.tokens.margin(millis(inner.parts.settings.hard_margin)))
         {
             return read.token();
         }
-        let result = inner.landed(flight).await;
-        match result {
+        match self.landed(flight, id, Why::Needed).await {
             Err(Error::Unavailable(_) | Error::Misconfigured(_) | Error::Store(_))
                 if read.tokens.lasts(inner.parts.clock.now(), 0) =>
             {
@@ -193,6 +208,11 @@ impl Manager {
     /// Forgets what is remembered of a grant: it was changed elsewhere, or its token was refused.
     pub fn forget(&self, id: &str) {
         self.inner.cache.forget(id);
+    }
+
+    /// Forgets everything that is remembered: something may have changed that was not heard of.
+    pub fn forget_all(&self) {
+        self.inner.cache.forget_all();
     }
 }
 
@@ -218,6 +238,7 @@ impl Read {
 impl Inner {
     /// The grant and its tokens; an error if it is not one that works.
     async fn read(&self, id: &str) -> Result<Read, Error> {
+        let ticket = self.cache.ticket();
         let grant = self.parts.store.get(id).await?.ok_or(Error::NotFound)?;
         match grant.status {
             Status::Active => {}
@@ -228,7 +249,7 @@ impl Inner {
         }
         let sealed = grant.sealed.as_ref().ok_or(OpenError::Unreadable)?;
         let tokens = TokenSet::open(&self.parts.keyring, id, sealed)?;
-        Ok(Read { grant, tokens })
+        Ok(Read { grant, tokens, ticket })
     }
 
     fn remember(&self, read: &Read) -> Result<Token, Error> {
@@ -238,7 +259,7 @@ impl Inner {
         let end = token
             .expires_at
             .map(|end| end.saturating_sub(read.tokens.margin(self.margin())));
-        self.cache.put(&read.grant.id, token.clone(), now, end);
+        self.cache.put(read.ticket, &read.grant.id, token.clone(), now, end);
         Ok(token)
     }
 
@@ -248,8 +269,12 @@ impl Inner {
         if read.tokens.lasts(now, 0) {
             return read.token();
         }
-        let (id, version) = (&read.grant.id, read.grant.version);
-        let reason = "expired, and there is no refresh token".to_owned();
+        self.expire(read, "expired, and there is no refresh token").await
+    }
+
+    /// Ends a grant that can be refreshed no more, unless it changed since it was read.
+    async fn expire(&self, read: &Read, reason: &str) -> Result<Token, Error> {
+        let (id, version, reason) = (&read.grant.id, read.grant.version, reason.to_owned());
         let mut change = |grant: &mut Grant, _: Millis| {
             let same = grant.version == version;
             if same {
@@ -258,6 +283,7 @@ impl Inner {
             same
         };
         if self.parts.store.update(id, &mut change).await? == Some(true) {
+            self.cache.forget(id);
             self.say(Event::NeedsReauthorization {
                 grant: id.clone(),
                 reason: reason.clone(),

@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod check;
+mod identity;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -14,7 +15,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::catalogue::{Catalogue, CatalogueError};
+pub use self::{
+    catalogue::{Catalogue, CatalogueError},
+    identity::{Identity, IdentitySource},
+};
 
 /// How one provider speaks OAuth 2 (RFC 6749).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,8 @@ pub struct Provider {
     pub device_url: Option<String>,
     /// Where it says whose token it is.
     pub userinfo_url: Option<String>,
+    /// How it is known whose account a grant is of.
+    pub identity: Option<Identity>,
     /// The provider's own text on all this.
     pub documentation: String,
     /// Scopes asked for unless others are.

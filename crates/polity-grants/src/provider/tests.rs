@@ -73,6 +73,41 @@ fn every_error_has_entry_and_field() {
             "extra_token_params",
         ),
         ("verified = false", "verified = false\nsurprise = 1", "surprise"),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"userinfo\", id = \"/id\" }",
+            "identity.source",
+        ),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"token\", id = \"id\" }",
+            "identity.id",
+        ),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"token\", id = \"\" }",
+            "identity.id",
+        ),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"token\", id = \"/id\", email = \"/a~2\" }",
+            "identity.email",
+        ),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"token\", id = \"/id\", name = \"name\" }",
+            "identity.name",
+        ),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"token\", id = \"/id\", body = \"{}\" }",
+            "identity.body",
+        ),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"magic\", id = \"/id\" }",
+            "magic",
+        ),
         ("verified = false", "", "verified"),
         ("verified = false", "verified = false\nclient_auth = \"magic\"", "magic"),
     ] {

@@ -23,7 +23,7 @@ mod service;
 mod settings;
 mod store;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use polity_kernel::{
     Ctx,
@@ -37,7 +37,7 @@ use polity_ports::organization::Membership;
 pub use enforce::Enforced;
 pub use error::Error;
 pub use model::{Consent, Ending, EntityType, Place, Purpose, Status, SubjectKind};
-pub use service::{By, active, hold, withdraw};
+pub use service::{By, NewConsent, active, grant, hold, withdraw};
 pub use settings::ConsentSettings;
 
 /// What is always true of this service.
@@ -61,16 +61,17 @@ pub const SERVICE: Service = Service {
     describe: || api::routes().describe(),
 };
 
-/// What the handlers of this service share. Cheap to clone.
+/// What the handlers of this service share, and what sibling services need to ask for consents. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Consents(Arc<Parts>);
+pub struct Consents(Arc<Parts>);
 
 /// What a [`Consents`] is made of.
-pub(crate) struct Parts {
+pub struct Parts {
     ctx: Ctx,
     settings: ConsentSettings,
     members: Arc<dyn Membership>,
-    enforced: Vec<Arc<dyn Enforced>>,
+    /// Said when the service is mounted: what rests on consents also asks for them, and is opened later.
+    enforced: OnceLock<Vec<Arc<dyn Enforced>>>,
 }
 
 impl std::ops::Deref for Consents {
@@ -86,24 +87,34 @@ impl FromRef<Consents> for Ctx {
     }
 }
 
-/// The service, ready to be composed. `enforced` is everything that rests on consents.
-///
-/// # Errors
-/// If its settings cannot be read.
-pub fn mount(
-    ctx: &Ctx,
-    members: &Arc<dyn Membership>,
-    enforced: Vec<Arc<dyn Enforced>>,
-) -> Result<Mounted, ConfigError> {
-    let consents = Consents(Arc::new(Parts {
-        ctx: ctx.clone(),
-        settings: ctx.config.section("consent")?,
-        members: Arc::clone(members),
-        enforced,
-    }));
+impl Consents {
+    /// Opens what consents work with.
+    ///
+    /// # Errors
+    /// If its settings cannot be read.
+    pub fn open(ctx: &Ctx, members: &Arc<dyn Membership>) -> Result<Self, ConfigError> {
+        Ok(Self(Arc::new(Parts {
+            ctx: ctx.clone(),
+            settings: ctx.config.section("consent")?,
+            members: Arc::clone(members),
+            enforced: OnceLock::new(),
+        })))
+    }
+}
+
+impl Parts {
+    /// What rests on consents.
+    fn enforced(&self) -> &[Arc<dyn Enforced>] {
+        self.enforced.get().map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The service, ready to be composed. `enforced` is everything that rests on consents; it is said once.
+pub fn mount(consents: &Consents, enforced: Vec<Arc<dyn Enforced>>) -> Mounted {
+    drop(consents.enforced.set(enforced));
     let mut mounted = Mounted::new(&SERVICE, api::routes(), consents.clone());
-    mounted.consumers = events::consumers(&consents);
-    mounted.jobs = jobs::kinds(&consents);
+    mounted.consumers = events::consumers(consents);
+    mounted.jobs = jobs::kinds(consents);
     mounted.crons = jobs::crons();
-    Ok(mounted)
+    mounted
 }

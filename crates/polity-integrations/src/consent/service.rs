@@ -21,8 +21,7 @@ pub(super) use audit::{Found, export, history};
 pub(super) use chain::{ActorKind, AuditEvent, Facts};
 pub use ending::withdraw;
 pub(super) use ending::{end_of_workspace, end_within, revoke};
-pub(super) use grant::{NewConsent, grant};
-pub use grant::{active, hold};
+pub use grant::{NewConsent, active, grant, hold};
 pub(super) use keeping::{chains, clean_up, verdict, verify_all};
 pub(super) use lifecycle::{follow_clock, forget};
 pub(super) use reading::{find, list, status};
@@ -43,6 +42,17 @@ impl By {
     #[must_use]
     pub fn nobody() -> Self {
         Self::default()
+    }
+
+    /// A person, on a page of ours.
+    #[must_use]
+    pub fn person(ip_address: Option<String>, user_agent: Option<String>) -> Self {
+        Self {
+            is_person: true,
+            ip_address,
+            user_agent: user_agent.filter(|agent| !agent.is_empty()),
+            ..Self::default()
+        }
     }
 
     /// A caller who is a person, or acts for one. Address and program are the person's: those of the request, or what a

@@ -9,6 +9,7 @@ use crate::manager::tests::world::Process;
 #[derive(Debug, Clone)]
 enum Step {
     Token(usize),
+    Refused(usize),
     Due(usize),
     Kill(usize),
     Fault(Fault),
@@ -35,6 +36,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0_usize..2).prop_map(Step::Token),
+        2 => (0_usize..2).prop_map(Step::Refused),
         1 => (0_usize..2).prop_map(Step::Due),
         2 => (0_usize..2).prop_map(Step::Kill),
         3 => fault().prop_map(Step::Fault),
@@ -52,6 +54,13 @@ async fn play(entry: &str, window: i64, steps: Vec<Step>) -> (usize, usize, bool
             Step::Token(n) => {
                 let manager = processes[n].manager.clone();
                 callers.spawn(async move { drop(manager.token("g").await) });
+            }
+            Step::Refused(n) => {
+                let (manager, store) = (processes[n].manager.clone(), world.store.clone());
+                callers.spawn(async move {
+                    let version = store.get("g").await.unwrap().unwrap().version;
+                    drop(manager.refused("g", version).await);
+                });
             }
             Step::Due(n) => {
                 let manager = processes[n].manager.clone();

@@ -2,7 +2,9 @@
 
 mod any_order;
 mod double;
+mod due;
 mod endings;
+mod refused;
 mod world;
 
 use std::{sync::atomic::Ordering, time::Duration};

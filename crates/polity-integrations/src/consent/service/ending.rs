@@ -80,7 +80,7 @@ pub(super) async fn end_all(
     let mut all = Vec::with_capacity(found.len());
     for consent in found {
         let mut stopped = Vec::new();
-        for rests in &consents.enforced {
+        for rests in consents.enforced() {
             stopped.push((rests.what(), rests.ended(tx, &consent, why).await?));
         }
         all.push((consent, stopped));

@@ -41,24 +41,33 @@ pub async fn hold(tx: &mut Tx, place: &Place<'_>, now: DateTime<Utc>) -> db::Res
 
 /// What somebody consents to.
 #[derive(Debug)]
-pub(in crate::consent) struct NewConsent {
+pub struct NewConsent {
+    /// What for.
     pub purpose: Purpose,
+    /// What rests on it.
     pub subject_kind: SubjectKind,
+    /// What it is to.
     pub entity_type: EntityType,
+    /// Which one; empty: all of that type.
     pub entity_id: String,
+    /// What they were shown.
     pub description: String,
+    /// What was asked for.
     pub requested_permissions: Vec<String>,
+    /// What they gave of it.
     pub granted_permissions: Vec<String>,
+    /// When it ends by itself.
     pub expires_at: Option<DateTime<Utc>>,
     /// What was shown, if it was more than the description.
     pub text_hash: Option<String>,
     /// Which policy was shown, if that is known.
     pub policy_version: Option<u32>,
+    /// When it was shown, if that is known.
     pub shown_at: Option<DateTime<Utc>>,
 }
 
 /// Consents. What is consented to already on the same terms stays as it is; on others, the new consent takes its place.
-pub(in crate::consent) async fn grant(
+pub async fn grant(
     tx: &mut Tx,
     consents: &Consents,
     user_id: &str,
@@ -118,7 +127,7 @@ async fn replace(
     let is_narrower = !new.allows(before.granted_permissions.0.iter().map(String::as_str));
     let mut stopped = Vec::new();
     if is_narrower {
-        for rests in &consents.enforced {
+        for rests in consents.enforced() {
             stopped.push((rests.what(), rests.narrowed(tx, &before, new).await?));
         }
     }
