@@ -16,7 +16,7 @@ async fn meddle(app: &App, sql: &'static str) -> u64 {
 }
 
 /// Everything that can be done to a chain of three entries, and where that is found.
-const TAMPERED: [(&str, i64); 13] = [
+const TAMPERED: [(&str, i64); 17] = [
     (
         "update consent_audit set body = replace(body, 'read:code', 'write:code') where sequence = 1",
         1,
@@ -41,7 +41,14 @@ const TAMPERED: [(&str, i64); 13] = [
         1,
     ),
     ("delete from consent_audit_person where sequence = 2", 2),
-    ("update consent_chain set base_sequence = 1, base_hash = 'x'", 2),
+    ("update consent_chain set base_sequence = 1, base_hash = 'x'", 3),
+    (
+        "update consent_chain set base_sequence = 1, base_hash = (select hash from consent_audit where sequence = 1)",
+        3,
+    ),
+    ("update consent_chain set is_pseudonymous = true", 3),
+    ("update consent_person set seal = 'x'", 0),
+    ("delete from consent_chain", 3),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,6 +91,46 @@ async fn b9_a_chain_that_was_shortened_at_both_places_is_found_and_stays_found()
         assert!(!is_whole(&app, &ada.user_id).await, "nor does taking the mark away");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b9_a_history_cannot_be_given_to_somebody_else() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let bob = app.register("bob@example.com").await;
+        granted(&app, &ada, json!({})).await;
+        let id = granted(&app, &bob, json!({})).await;
+        // Bob's history becomes Ada's.
+        meddle(&app, "update consent_person set user_id = 'nobody' || user_id").await;
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        let swap =
+            "update consent_person set user_id = case when user_id = $3 then $2 else $1 end where user_id in ($3, $4)";
+        let (a, b) = (format!("nobody{}", ada.user_id), format!("nobody{}", bob.user_id));
+        let swapped = tx.sql(swap).bind(&ada.user_id).bind(&bob.user_id).bind(&a).bind(&b);
+        assert_eq!(swapped.execute().await.unwrap(), 2);
+        tx.commit().await.unwrap();
+        assert!(!is_whole(&app, &ada.user_id).await);
+        app.advance(Duration::from_hours(25));
+        run(&app, "consent.verify").await;
+        let broken = admin(&app, "/chains?is_whole=false").await.expect(200);
+        assert_eq!(broken.body["items"].as_array().unwrap().len(), 2);
+        // Whatever was done to the history, a consent is taken back.
+        meddle(&app, "delete from consent_chain").await;
+        revoke_later(&app, &bob.user_id, &id).await;
+        assert!(!is_whole(&app, &bob.user_id).await);
+    })
+    .await;
+}
+
+/// For somebody whose token is over.
+async fn revoke_later(app: &App, user_id: &str, id: &str) {
+    let path = format!("{}/{id}", super::BASE);
+    app.delete(&path)
+        .service()
+        .on_behalf_of(user_id)
+        .send()
+        .await
+        .expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,6 +205,7 @@ async fn exports_are_limited_and_going_on_is_not_another_one() {
         }
         let limited = seen(&app, &ada.user_id, "/export").await.expect(429);
         assert!(!limited.header("retry-after").is_empty());
+        seen(&app, &ada.user_id, "/export?after=1").await.expect(200);
         app.advance(Duration::from_hours(1));
         seen(&app, &ada.user_id, "/export?limit=1000").await.expect(200);
         assert_eq!(happened(&app, &ada.user_id).await.len(), 21);

@@ -246,6 +246,28 @@ async fn with_an_organization_go_the_consents_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_that_end_at_once_end_some_after_some() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        for n in 0..60 {
+            let ends = json!({ "entity_id": format!("a{n}"), "expires_at": "2027-01-15T08:00:10Z" });
+            granted(&app, &ada, ends).await;
+            granted(&app, &ada, json!({ "entity_id": format!("b{n}") })).await;
+        }
+        app.advance(Duration::from_secs(20));
+        run(&app, "consent.follow_clock").await;
+        assert_eq!(app.doubles.stopped().len(), 60);
+        let path = format!("/api/v1/accounts/profile/{}", ada.user_id);
+        app.delete(&path).bearer(&ada.access_token).send().await.expect(200);
+        app.settle().await;
+        assert_eq!(app.doubles.stopped().len(), 120);
+        assert_eq!(standing(&app, &ada.user_id, "third_party").await["granted"], false);
+        assert!(is_whole(&app, &ada.user_id).await);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_person_go_their_consents() {
     App::each(async |app| {
         let ada = app.register("ada@example.com").await;

@@ -13,7 +13,7 @@ use polity_ports::{
     organization::{MemberRemoved, OrganizationDeleted},
 };
 
-use super::{Consents, Error, jobs, service};
+use super::{Consents, jobs};
 use crate::read;
 
 /// Ends consents with those who gave them, or whom they were given in.
@@ -22,26 +22,19 @@ struct FollowOwners(Consents);
 #[async_trait]
 impl Handler for FollowOwners {
     async fn handle(&self, tx: &mut Tx, event: &Event) -> Result<(), HandleError> {
-        let consents = &self.0;
-        let jobs = &consents.ctx.jobs;
-        let done = match event.r#type.as_str() {
-            UserDeleted::TYPE => service::end_of_person(tx, consents, &read::<UserDeleted>(event)?.user_id).await,
+        // However much it is, it is done beside the events, some in each transaction.
+        let job = match event.r#type.as_str() {
+            UserDeleted::TYPE => jobs::end_person(&read::<UserDeleted>(event)?.user_id, None),
             MemberRemoved::TYPE => {
                 let said: MemberRemoved = read(event)?;
-                service::end_of_member(tx, consents, &said.organization_id, &said.user_id).await
+                jobs::end_person(&said.user_id, Some(&said.organization_id))
             }
-            // However much it is, it is done beside the events, some in each transaction.
-            UserErased::TYPE => {
-                let job = jobs::forget(&read::<UserErased>(event)?.user_id);
-                jobs.enqueue(tx, job).await.map(drop).map_err(Error::from)
-            }
-            OrganizationDeleted::TYPE => {
-                let job = jobs::end_workspace(&read::<OrganizationDeleted>(event)?.organization_id);
-                jobs.enqueue(tx, job).await.map(drop).map_err(Error::from)
-            }
-            _ => Ok(()),
+            UserErased::TYPE => jobs::forget(&read::<UserErased>(event)?.user_id),
+            OrganizationDeleted::TYPE => jobs::end_workspace(&read::<OrganizationDeleted>(event)?.organization_id),
+            _ => return Ok(()),
         };
-        done.map_err(|error| HandleError::Retry(error.to_string()))
+        self.0.ctx.jobs.enqueue(tx, job).await?;
+        Ok(())
     }
 }
 

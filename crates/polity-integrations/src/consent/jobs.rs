@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use polity_kernel::job::{Cron, JobCtx, JobError, JobHandler, JobKind, NewJob};
 use serde_json::json;
 
-use super::{Consents, Error, service};
+use super::{Consents, Ending, Error, service};
 
 /// Ends what is over, and marks what is for an older policy.
 const FOLLOW_CLOCK: &str = "consent.follow_clock";
@@ -14,6 +14,8 @@ const FOLLOW_CLOCK: &str = "consent.follow_clock";
 const VERIFY: &str = "consent.verify";
 /// Deletes what has been kept long enough.
 const CLEAN_UP: &str = "consent.clean_up";
+/// Ends what somebody gave.
+const END_PERSON: &str = "consent.end_person";
 /// Ends what was given in an organization that is gone.
 const END_WORKSPACE: &str = "consent.end_workspace";
 /// Forgets somebody.
@@ -30,11 +32,20 @@ impl JobHandler for Work {
             FOLLOW_CLOCK => service::follow_clock(consents).await.map(drop),
             VERIFY => service::verify_all(consents).await.map(drop),
             CLEAN_UP => service::clean_up(consents).await,
+            END_PERSON => match payload["workspace_id"].as_str() {
+                Some(left) => service::end_within(consents, whose, Some(left), Ending::MemberRemoved).await,
+                None => service::end_within(consents, whose, None, Ending::UserDeleted).await,
+            },
             END_WORKSPACE => service::end_of_workspace(consents, whose).await,
             _ => service::forget(consents, whose).await,
         };
         done.map_err(|error| JobError::Retry(error.to_string()))
     }
+}
+
+/// The job that ends what somebody gave who is gone, or in an organization that they left.
+pub(super) fn end_person(id: &str, workspace_id: Option<&str>) -> NewJob {
+    NewJob::new(END_PERSON, json!({ "id": id, "workspace_id": workspace_id }))
 }
 
 /// The job that ends what was given in an organization that is gone.
@@ -49,7 +60,7 @@ pub(super) fn forget(id: &str) -> NewJob {
 
 /// The jobs of this service.
 pub(super) fn kinds(consents: &Consents) -> Vec<JobKind> {
-    [FOLLOW_CLOCK, VERIFY, CLEAN_UP, END_WORKSPACE, FORGET]
+    [FOLLOW_CLOCK, VERIFY, CLEAN_UP, END_PERSON, END_WORKSPACE, FORGET]
         .map(|kind| JobKind::new(kind, Arc::new(Work(consents.clone()))))
         .into()
 }

@@ -8,8 +8,8 @@
 //! Tables: `consent`, `consent_audit`, `consent_audit_person`, `consent_chain`, `consent_person`.
 //! Publishes: `integration_service.consent.granted` and `revoked`. Hears account's `user.deleted` and `user.erased`,
 //! organization's `deleted` and `member_removed`.
-//! Jobs: `consent.follow_clock`, every minute; `consent.verify`, hourly; `consent.clean_up`, daily; `consent.end_workspace`,
-//! `consent.forget`.
+//! Jobs: `consent.follow_clock`, every minute; `consent.verify`, hourly; `consent.clean_up`, daily; `consent.end_person`,
+//! `consent.end_workspace`, `consent.forget`.
 //! Deliberately absent: tokens of programs do not open it: a consent is a person's. No text is consented to for several purposes
 //! at once.
 

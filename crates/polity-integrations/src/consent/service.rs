@@ -6,6 +6,7 @@ mod audit;
 mod chain;
 mod ending;
 mod grant;
+mod keeping;
 mod lifecycle;
 mod reading;
 
@@ -16,11 +17,12 @@ use polity_kernel::{
 
 use super::Error;
 
-pub(super) use audit::{Found, chains, clean_up, export, history, verdict, verify_all};
+pub(super) use audit::{Found, export, history};
 pub(super) use chain::{ActorKind, AuditEvent, Facts};
 pub use ending::withdraw;
-pub(super) use ending::{end_of_member, end_of_person, end_of_workspace, revoke};
+pub(super) use ending::{end_of_workspace, end_within, revoke};
 pub use grant::{NewConsent, active, grant, hold};
+pub(super) use keeping::{chains, clean_up, verdict, verify_all};
 pub(super) use lifecycle::{follow_clock, forget};
 pub(super) use reading::{find, list, status};
 

@@ -1,6 +1,8 @@
-//! SQL and nothing else; the history is in the file beside. Whose it is comes first.
+//! SQL and nothing else; the history, and what is due, are in the files beside. Whose it is comes first.
 
 pub(super) mod audit;
+pub(super) mod due;
+pub(super) mod keeping;
 
 use chrono::{DateTime, Utc};
 use polity_kernel::{
@@ -48,12 +50,18 @@ pub(super) async fn find_active(conn: &mut Conn, place: &Place<'_>) -> Result<Op
     .await
 }
 
-/// The active ones of a person, in one workspace or in all; there are never more than a person may have.
-pub(super) async fn active_of(conn: &mut Conn, user_id: &str, workspace_id: Option<&str>) -> Result<Vec<Consent>> {
+/// So many of the active ones of a person, in one workspace or in all, the oldest first.
+pub(super) async fn active_of(
+    conn: &mut Conn,
+    user_id: &str,
+    workspace_id: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Consent>> {
     let mut filter = Filter::new(consent!("where is_active"));
     filter.and("user_id = ?", user_id);
     filter.and_some("workspace_id = ?", workspace_id.as_ref());
     filter.push("order by granted_at, id");
+    filter.with("limit ?", &limit);
     conn.filter(filter).all().await
 }
 
@@ -197,26 +205,6 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// Writes down that active ones of a person are for an older policy.
-pub(super) async fn supersede(
-    tx: &mut Tx,
-    user_id: &str,
-    ids: &List,
-    now: DateTime<Utc>,
-    grace_ends_at: DateTime<Utc>,
-) -> Result<u64> {
-    tx.sql(
-        "update consent set status = 'superseded', superseded_at = $3, grace_ends_at = $4, updated_at = $3
-         where user_id = $1 and id in list($2) and is_active and status = 'granted'",
-    )
-    .bind(user_id)
-    .bind(ids)
-    .bind(&now)
-    .bind(&grace_ends_at)
-    .execute()
-    .await
-}
-
 /// What was superseded at a place and not renewed in time is renewed now.
 pub(super) async fn renewed(tx: &mut Tx, place: &Place<'_>, id: &str) -> Result<u64> {
     tx.sql(
@@ -246,60 +234,4 @@ pub(super) async fn refuse(tx: &mut Tx, user_id: &str, id: &str, now: DateTime<U
     .bind(&now)
     .execute()
     .await
-}
-
-/// People for whom the clock or the policy has something to say, in the order of their ids.
-pub(super) async fn people_due(
-    conn: &mut Conn,
-    now: DateTime<Utc>,
-    policy_version: i64,
-    after: &str,
-    limit: i64,
-) -> Result<Vec<(String,)>> {
-    conn.sql(
-        "select user_id from consent where is_active and expires_at <= $1 and user_id > $3
-         union
-         select user_id from consent where is_active and grace_ends_at <= $1 and user_id > $3
-         union
-         select user_id from consent where is_active and status = 'granted' and policy_version < $2 and user_id > $3
-         order by user_id
-         limit $4",
-    )
-    .bind(&now)
-    .bind(&policy_version)
-    .bind(after)
-    .bind(&limit)
-    .all()
-    .await
-}
-
-/// People with active consents in a workspace, in the order of their ids.
-pub(super) async fn people_in(conn: &mut Conn, workspace_id: &str, after: &str, limit: i64) -> Result<Vec<(String,)>> {
-    conn.sql(
-        "select distinct user_id from consent where workspace_id = $1 and is_active and user_id > $2
-         order by user_id limit $3",
-    )
-    .bind(workspace_id)
-    .bind(after)
-    .bind(&limit)
-    .all()
-    .await
-}
-
-/// Deletes some of a person's that have ended; says how many.
-pub(super) async fn delete_some(tx: &mut Tx, user_id: &str, limit: i64) -> Result<u64> {
-    tx.sql("delete from consent where id in (select id from consent where user_id = $1 and not is_active limit $2)")
-        .bind(user_id)
-        .bind(&limit)
-        .execute()
-        .await
-}
-
-/// Deletes some that ended long ago; says how many.
-pub(super) async fn delete_old(tx: &mut Tx, before: DateTime<Utc>, limit: i64) -> Result<u64> {
-    tx.sql("delete from consent where id in (select id from consent where ended_at < $1 and not is_active limit $2)")
-        .bind(&before)
-        .bind(&limit)
-        .execute()
-        .await
 }

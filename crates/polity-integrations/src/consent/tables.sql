@@ -40,7 +40,8 @@ create index consent_ended on consent (ended_at) where ended_at is not null;
 -- Who is behind a chain. Deleted with the person: what is left then leads nowhere.
 create table consent_person (
     user_id text primary key,
-    chain_id text not null unique
+    chain_id text not null unique,
+    seal text not null
 );
 
 -- Where a chain begins and ends, under a seal.

@@ -73,7 +73,7 @@ impl From<Chain> for ChainOut {
     fn from(chain: Chain) -> Self {
         Self {
             is_whole: chain.broken_sequence.is_none(),
-            chain_id: chain.chain_id,
+            chain_id: chain.id,
             first_sequence: chain.base_sequence + 1,
             last_sequence: chain.head_sequence,
             is_pseudonymous: chain.is_pseudonymous,
@@ -121,7 +121,7 @@ async fn chains(
     Query(query): Query<ChainQuery>,
 ) -> Result<Json<ChainList>> {
     let mut found = service::chains(&consents, query.is_whole, &query.after, query.limit + 1).await?;
-    let next_after = cut(&mut found, query.limit).map(|last| last.chain_id.clone());
+    let next_after = cut(&mut found, query.limit).map(|last| last.id.clone());
     Ok(Json(ChainList {
         items: found.into_iter().map(ChainOut::from).collect(),
         next_after,
@@ -134,7 +134,7 @@ async fn chains(
 /// By the id of the person, or, once nobody knows whose it is, by its own. What was found broken once is said for ever.
 #[operation("consent.chain", errors(code::CHAIN_NOT_FOUND))]
 async fn chain(_: AdminOrService, State(consents): State<Consents>, Path(id): Path<String>) -> Result<Json<ChainOut>> {
-    Ok(Json(service::verdict(&consents, &id).await?.chain.into()))
+    Ok(Json(service::verdict(&consents, &id).await?.into()))
 }
 
 pub(super) fn add(routes: Routes<Consents>) -> Routes<Consents> {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::By;
 use crate::consent::{
     model::{Consent, Ending, EntityType, Purpose, SubjectKind},
-    store::audit::{Chain, Link, NewLink},
+    store::audit::{Behind, Chain, Link, NewLink},
 };
 
 /// What happened.
@@ -162,7 +162,7 @@ pub(super) fn extend(ctx: &Ctx, chain: &mut Chain, entries: &[Entry<'_>], by: &B
             salt: ctx.ids.uuid().to_string(),
         });
         let body = text(&Body {
-            chain_id: chain.chain_id.clone(),
+            chain_id: chain.id.clone(),
             sequence,
             at: now,
             event: entry.event,
@@ -201,7 +201,7 @@ fn text<T: Serialize>(value: &T) -> String {
 pub(super) fn seal(secrets: &Secrets, chain: &Chain) -> String {
     let text = format!(
         "{}\n{}\n{}\n{}\n{}\n{}\n{:?}",
-        chain.chain_id,
+        chain.id,
         chain.base_sequence,
         chain.base_hash,
         chain.head_sequence,
@@ -210,6 +210,11 @@ pub(super) fn seal(secrets: &Secrets, chain: &Chain) -> String {
         chain.broken_sequence
     );
     hash(secrets, "consent.chain", &text)
+}
+
+/// The seal of whose a chain is.
+pub(super) fn person_seal(secrets: &Secrets, chain_id: &str, user_id: &str) -> String {
+    hash(secrets, "consent.person", &format!("{chain_id}\n{user_id}"))
 }
 
 /// Why a chain does not hold, and where.
@@ -230,6 +235,21 @@ pub(super) fn check_seal(secrets: &Secrets, chain: &Chain) -> Result<(), Broken>
     })
 }
 
+/// Looks at who is behind a chain: the person for whom it was begun, until they are forgotten.
+pub(super) fn check_person(secrets: &Secrets, chain: &Chain, person: Option<&Behind>) -> Result<(), Broken> {
+    let problem = match person {
+        Some(person) if person_seal(secrets, &chain.id, &person.user_id) != person.seal => {
+            "the chain was given to somebody else"
+        }
+        None if !chain.is_pseudonymous => "nobody knows whose the chain is",
+        _ => return Ok(()),
+    };
+    Err(Broken {
+        sequence: chain.base_sequence,
+        problem,
+    })
+}
+
 /// Looks at an entry: it follows `(sequence, hash)`, and is what it was when it was written.
 pub(super) fn check(secrets: &Secrets, chain: &Chain, link: &Link, after: (i64, &str)) -> Result<(), Broken> {
     let sequence = after.0 + 1;
@@ -244,7 +264,7 @@ pub(super) fn check(secrets: &Secrets, chain: &Chain, link: &Link, after: (i64, 
         return broken("an entry cannot be read");
     };
     let consent_id = body.consent.as_ref().map(|consent| &consent.id);
-    let is_in_place = body.chain_id == chain.chain_id && body.sequence == sequence;
+    let is_in_place = body.chain_id == chain.id && body.sequence == sequence;
     if !is_in_place || consent_id != link.consent_id.as_ref() || body.at != link.at {
         return broken("an entry does not say what stands beside it");
     }

@@ -20,6 +20,8 @@ use crate::consent::{
 
 /// How many people are looked up in one statement.
 const PAGE: i64 = 200;
+/// How many consents are ended in one transaction, with what rests on them.
+pub(super) const AT_ONCE: i64 = 50;
 
 /// Takes a consent back. One that has ended stays as it is; one that waits to be renewed is not asked for again.
 pub(in crate::consent) async fn revoke(
@@ -146,34 +148,23 @@ fn said(consent: &Consent, why: Ending, enforced: u64, now: DateTime<Utc>) -> Co
     }
 }
 
-/// Ends everything a person consented to; their account is deleted.
-pub(in crate::consent) async fn end_of_person(tx: &mut Tx, consents: &Consents, user_id: &str) -> Result<(), Error> {
-    end_within(tx, consents, user_id, None, Ending::UserDeleted).await
-}
-
-/// Ends what a person consented to in an organization that they left.
-pub(in crate::consent) async fn end_of_member(
-    tx: &mut Tx,
-    consents: &Consents,
-    workspace_id: &str,
-    user_id: &str,
-) -> Result<(), Error> {
-    end_within(tx, consents, user_id, Some(workspace_id), Ending::MemberRemoved).await
-}
-
-async fn end_within(
-    tx: &mut Tx,
+/// Ends what a person consented to, in one workspace or everywhere, some in each transaction.
+pub(in crate::consent) async fn end_within(
     consents: &Consents,
     user_id: &str,
     workspace_id: Option<&str>,
     why: Ending,
 ) -> Result<(), Error> {
-    lock_person(tx, user_id).await?;
-    let found = store::active_of(tx, user_id, workspace_id).await?;
-    if found.is_empty() {
-        return Ok(());
+    loop {
+        let mut tx = consents.ctx.db.begin().await?;
+        lock_person(&mut tx, user_id).await?;
+        let found = store::active_of(&mut tx, user_id, workspace_id, AT_ONCE).await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        end_all(&mut tx, consents, user_id, found, why, &By::nobody()).await?;
+        tx.commit().await?;
     }
-    end_all(tx, consents, user_id, found, why, &By::nobody()).await
 }
 
 /// Ends what anybody consented to in an organization that is gone, one person after the other.
@@ -181,22 +172,14 @@ pub(in crate::consent) async fn end_of_workspace(consents: &Consents, workspace_
     let db = &consents.ctx.db;
     let mut after = String::new();
     loop {
-        let people = store::people_in(&mut *db.read().await?, workspace_id, &after, PAGE).await?;
+        let people = store::due::people_in(&mut *db.read().await?, workspace_id, &after, PAGE).await?;
         let Some((last,)) = people.last() else {
             return Ok(());
         };
         after.clone_from(last);
         for (user_id,) in people {
-            let mut tx = db.begin().await?;
-            end_within(
-                &mut tx,
-                consents,
-                &user_id,
-                Some(workspace_id),
-                Ending::OrganizationDeleted,
-            )
-            .await?;
-            tx.commit().await?;
+            let why = Ending::OrganizationDeleted;
+            end_within(consents, &user_id, Some(workspace_id), why).await?;
         }
     }
 }

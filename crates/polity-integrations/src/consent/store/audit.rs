@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 use polity_kernel::{
     Record,
-    db::{Conn, Filter, List, Result, Rows, Tx},
+    db::{Conn, Filter, Result, Rows, Tx},
 };
 use serde::Serialize;
 
 /// A chain as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Record)]
 pub(in crate::consent) struct Chain {
-    pub chain_id: String,
+    pub id: String,
     pub base_sequence: i64,
     pub base_hash: String,
     pub head_sequence: i64,
@@ -25,7 +25,7 @@ pub(in crate::consent) struct Chain {
 macro_rules! chain {
     ($rest:literal) => {
         concat!(
-            "select chain_id, base_sequence, base_hash, head_sequence, head_hash, is_pseudonymous, seal, checked_at,
+            "select chain_id as id, base_sequence, base_hash, head_sequence, head_hash, is_pseudonymous, seal, checked_at,
                     broken_sequence, problem
              from consent_chain ",
             $rest
@@ -72,19 +72,48 @@ pub(in crate::consent) async fn find_chain(conn: &mut Conn, chain_id: &str) -> R
     conn.sql(chain!("where chain_id = $1")).bind(chain_id).optional().await
 }
 
-/// A new chain, and whose it is.
-pub(in crate::consent) async fn insert_chain(tx: &mut Tx, user_id: &str, chain: &Chain) -> Result<()> {
-    tx.sql("insert into consent_person (user_id, chain_id) values ($1, $2)")
-        .bind(user_id)
-        .bind(&chain.chain_id)
+/// Who is behind a chain, under a seal.
+#[derive(Debug, Clone, PartialEq, Eq, Record)]
+pub(in crate::consent) struct Behind {
+    pub user_id: String,
+    pub seal: String,
+}
+
+/// Who is behind a chain.
+pub(in crate::consent) async fn person_behind(conn: &mut Conn, chain_id: &str) -> Result<Option<Behind>> {
+    conn.sql("select user_id, seal from consent_person where chain_id = $1")
+        .bind(chain_id)
+        .optional()
+        .await
+}
+
+/// Whose a chain is.
+pub(in crate::consent) async fn insert_person(tx: &mut Tx, chain_id: &str, person: &Behind) -> Result<()> {
+    tx.sql("insert into consent_person (user_id, chain_id, seal) values ($1, $2, $3)")
+        .bind(&person.user_id)
+        .bind(chain_id)
+        .bind(&person.seal)
         .execute()
         .await?;
+    Ok(())
+}
+
+/// The last entry of a chain, and its hash.
+pub(in crate::consent) async fn last(conn: &mut Conn, chain_id: &str) -> Result<Option<(i64, String)>> {
+    conn.sql("select sequence, hash from consent_audit where chain_id = $1 order by sequence desc limit 1")
+        .bind(chain_id)
+        .optional()
+        .await
+}
+
+/// A new chain.
+pub(in crate::consent) async fn insert_chain(tx: &mut Tx, chain: &Chain) -> Result<()> {
     tx.sql(
         "insert into consent_chain (chain_id, base_sequence, base_hash, head_sequence, head_hash, is_pseudonymous, seal,
                                     checked_at, broken_sequence, problem)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
-    .bind(&chain.chain_id)
+    .bind(&chain.id)
     .bind(&chain.base_sequence)
     .bind(&chain.base_hash)
     .bind(&chain.head_sequence)
@@ -106,7 +135,7 @@ pub(in crate::consent) async fn update_chain(tx: &mut Tx, chain: &Chain) -> Resu
              checked_at = $8, broken_sequence = $9, problem = $10
          where chain_id = $1",
     )
-    .bind(&chain.chain_id)
+    .bind(&chain.id)
     .bind(&chain.base_sequence)
     .bind(&chain.base_hash)
     .bind(&chain.head_sequence)
@@ -184,98 +213,4 @@ pub(in crate::consent) async fn chains(
     filter.push("order by chain_id");
     filter.with("limit ?", &limit);
     conn.filter(filter).all().await
-}
-
-/// Chains that were not looked at since.
-pub(in crate::consent) async fn unchecked(
-    conn: &mut Conn,
-    before: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<(String,)>> {
-    conn.sql("select chain_id from consent_chain where checked_at < $1 order by checked_at, chain_id limit $2")
-        .bind(&before)
-        .bind(&limit)
-        .all()
-        .await
-}
-
-/// Writes down that chains were looked at, and found whole.
-pub(in crate::consent) async fn checked(tx: &mut Tx, chain_ids: &List, now: DateTime<Utc>) -> Result<u64> {
-    tx.sql("update consent_chain set checked_at = $2 where chain_id in list($1)")
-        .bind(chain_ids)
-        .bind(&now)
-        .execute()
-        .await
-}
-
-/// Chains with entries from before, by id.
-pub(in crate::consent) async fn chains_before(
-    conn: &mut Conn,
-    before: DateTime<Utc>,
-    after: &str,
-    limit: i64,
-) -> Result<Vec<(String,)>> {
-    conn.sql("select distinct chain_id from consent_audit where at < $1 and chain_id > $2 order by chain_id limit $3")
-        .bind(&before)
-        .bind(after)
-        .bind(&limit)
-        .all()
-        .await
-}
-
-/// The first entry of a chain that is not from before.
-pub(in crate::consent) async fn first_since(
-    conn: &mut Conn,
-    chain_id: &str,
-    since: DateTime<Utc>,
-) -> Result<Option<i64>> {
-    let (first,) = conn
-        .sql("select min(sequence) from consent_audit where chain_id = $1 and at >= $2")
-        .bind(chain_id)
-        .bind(&since)
-        .one::<(Option<i64>,)>()
-        .await?;
-    Ok(first)
-}
-
-/// Deletes the beginning of a chain, up to an entry.
-pub(in crate::consent) async fn cut(tx: &mut Tx, chain_id: &str, sequence: i64) -> Result<u64> {
-    tx.sql("delete from consent_audit_person where chain_id = $1 and sequence <= $2")
-        .bind(chain_id)
-        .bind(&sequence)
-        .execute()
-        .await?;
-    tx.sql("delete from consent_audit where chain_id = $1 and sequence <= $2")
-        .bind(chain_id)
-        .bind(&sequence)
-        .execute()
-        .await
-}
-
-/// Deletes a chain that holds nothing any more.
-pub(in crate::consent) async fn delete_chain(tx: &mut Tx, chain_id: &str) -> Result<u64> {
-    tx.sql("delete from consent_chain where chain_id = $1")
-        .bind(chain_id)
-        .execute()
-        .await
-}
-
-/// Deletes some of what is known of the person of a chain; says how much.
-pub(in crate::consent) async fn delete_person_some(tx: &mut Tx, chain_id: &str, limit: i64) -> Result<u64> {
-    tx.sql(
-        "delete from consent_audit_person where chain_id = $1 and sequence in
-           (select sequence from consent_audit_person where chain_id = $1 limit $2)",
-    )
-    .bind(chain_id)
-    .bind(&limit)
-    .execute()
-    .await
-}
-
-/// Nobody is behind the chain any more.
-pub(in crate::consent) async fn delete_person(tx: &mut Tx, user_id: &str) -> Result<u64> {
-    tx.sql("delete from consent_person where user_id = $1")
-        .bind(user_id)
-        .execute()
-        .await
 }
