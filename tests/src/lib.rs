@@ -11,6 +11,8 @@ mod consent;
 #[cfg(test)]
 mod credential;
 #[cfg(test)]
+mod grants;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod invitation;
