@@ -90,7 +90,8 @@ async fn two_at_once_do_not_slow_one_another() {
         begun.elapsed()
     );
     assert_eq!((double.calls(), double.reuses()), (200, 0));
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    // One alone takes more than 1.25 s.
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
