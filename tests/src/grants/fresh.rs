@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use polity_grants::store::{Pending, Store as _};
 use polity_integrations::grants::{Grants, keep_fresh, prune};
+use polity_kernel::lease::Lease;
 use polity_testing::App;
 
 use super::{connect_ended, double::Double, make_tables, open_unwatched, settings};
@@ -65,6 +66,26 @@ async fn another_process_takes_over() {
     apps[1].advance(Duration::from_hours(2));
     until_fresh(&apps[1], &both[1], Duration::from_secs(30)).await;
     assert_eq!((double.calls(), double.reuses()), (120, 0));
+}
+
+/// The one that held the lease is gone without a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_was_killed_is_followed_when_its_lease_is_over() {
+    App::each_with(settings(), async |app| {
+        make_tables(&app.ctx).await;
+        let double = Double::start(false);
+        let grants = open_unwatched(&app, &double);
+        connect_ended(&app, &grants, &["g".to_owned()]).await;
+        let mut dead = Lease::new("grants.fresh".to_owned(), "prc_dead".to_owned(), app.clock.clone());
+        assert!(dead.hold(&app.ctx.db).await.unwrap());
+        app.ctx.spawn(keep_fresh(grants.clone()));
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(double.calls(), 0, "it is not this one's turn");
+        app.advance(Duration::from_secs(10));
+        until_fresh(&app, &grants, Duration::from_secs(5)).await;
+        assert_eq!(double.calls(), 1);
+    })
+    .await;
 }
 
 /// Both believe that it is theirs to do.
