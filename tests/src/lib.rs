@@ -7,9 +7,13 @@ mod auth;
 #[cfg(test)]
 mod authorization;
 #[cfg(test)]
+mod connection;
+#[cfg(test)]
 mod consent;
 #[cfg(test)]
 mod credential;
+#[cfg(test)]
+mod grants;
 #[cfg(test)]
 mod house;
 #[cfg(test)]

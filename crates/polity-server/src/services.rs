@@ -9,6 +9,7 @@ use polity_identity::{
     credential::{self, Credentials},
     invitation,
     organization::{self, Organizations},
+    post::Post,
 };
 use polity_integrations::{
     connection::{self, Connections},
@@ -98,7 +99,7 @@ pub(crate) async fn mount(
     let members: Arc<dyn Membership> = Arc::new(organizations.clone());
     // What rests on consents is opened wherever consents end.
     let consents = Consents::open(ctx, &members)?;
-    let connections = Connections::open(ctx, &members, &consents)?;
+    let connections = Connections::open(ctx, &members, Arc::new(Post(ctx.clone())), &consents)?;
     enforced.push(connections.resting());
     // Auth and credentials are opened even where they are not served: they are what turns tokens into callers.
     let mut all = vec![

@@ -12,8 +12,8 @@ use crate::{
     client::App,
     clock::{Millis, SECOND, below},
     failure::Failure,
-    grant::{Claim, Outcome, Status},
-    provider::Recovery,
+    grant::{Claim, Grant, Outcome, Status},
+    provider::{Recovery, Refresh},
     token::TokenSet,
 };
 
@@ -112,6 +112,9 @@ impl Inner {
                 Some(true) => {}
             }
             let app = self.parts.apps.app(&read.grant).await?;
+            if app.provider.refresh == Refresh::None || read.tokens.refresh.is_none() {
+                return self.until_its_end(&read, why).await.map(Some);
+            }
             let (_, lease) = self.times(&app);
             match self.claim(&read, lease).await? {
                 Claim::Fresh { fence } => return self.call(&read, &app, fence, false).await.map(Some),
@@ -187,12 +190,17 @@ impl Inner {
             expires_at: tokens.expires_at,
             refresh_in: self.refresh_in(&tokens),
         };
-        let ticket = self.cache.ticket();
+        let (ticket, key) = (self.cache.ticket(), self.parts.keyring.current_id());
         if !self.record(id, fence, outcome).await? {
             return self.lost(id, app, &tokens).await;
         }
         let mut grant = read.grant.clone();
         grant.version += 1;
+        if self.parts.keyring.current_id() != key {
+            // The key changed while it was written: whoever reseals may have looked before, and thrown the old key away.
+            let sealed = tokens.seal(&self.parts.keyring, id);
+            self.parts.store.reseal(id, grant.version, sealed).await?;
+        }
         let token = self.remember(&Read { grant, tokens, ticket });
         let grant = id.clone();
         self.say(if recovers {
@@ -204,11 +212,31 @@ impl Inner {
         token
     }
 
+    /// What cannot be refreshed is looked at again when it ends, so that its owner is told then and not at the next use.
+    async fn until_its_end(&self, read: &Read, why: Why) -> Result<Token, Error> {
+        let now = self.parts.clock.now();
+        if why == Why::Due && read.tokens.lasts(now, 0) {
+            let version = read.grant.version;
+            let left = read.tokens.expires_at.map(|end| end.saturating_sub(now));
+            let mut change = |grant: &mut Grant, now: Millis| {
+                let same = grant.version == version;
+                if same {
+                    grant.next_refresh_at = left.map(|left| now.saturating_add(left));
+                }
+                same
+            };
+            self.parts.store.update(&read.grant.id, &mut change).await?;
+        }
+        self.without_refresh(read).await
+    }
+
     /// When a job refreshes these: before the margin begins, and not all at once. A token shorter than the margin is
-    /// refreshed at half its life.
+    /// refreshed at half its life; one that cannot be refreshed is looked at when it ends.
     pub(super) fn refresh_in(&self, tokens: &TokenSet) -> Option<Millis> {
-        tokens.refresh.as_ref()?;
         let life = tokens.expires_at?.saturating_sub(self.parts.clock.now()).max(0);
+        if tokens.refresh.is_none() {
+            return Some(life);
+        }
         let jitter = below(
             &*self.parts.random,
             self.parts.settings.jitter.as_millis().try_into().unwrap_or(0),
@@ -269,14 +297,7 @@ impl Inner {
         Err(Error::Unavailable("another process took the refresh over".to_owned()))
     }
 
-    async fn failed(
-        &self,
-        id: &str,
-        grant: &crate::grant::Grant,
-        fence: i64,
-        failure: Failure,
-        app: &App,
-    ) -> Result<Token, Error> {
+    async fn failed(&self, id: &str, grant: &Grant, fence: i64, failure: Failure, app: &App) -> Result<Token, Error> {
         let error = failure.to_string();
         tracing::warn!(grant = %id, provider = %app.provider.name, %error, "a refresh failed");
         let pause = self.pause(grant.refresh_failures, &failure, app);

@@ -1,5 +1,7 @@
 //! A connection follows its grant, in the transaction of the grant's change.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::DateTime;
 use polity_grants::grant::{Grant, Status as GrantStatus};
@@ -9,6 +11,7 @@ use polity_kernel::{
 };
 use polity_ports::{
     Said,
+    account::{Letter, Letters},
     integration::{ConnectionExpired, ConnectionRefreshed},
 };
 
@@ -19,7 +22,10 @@ use super::{
 use crate::grants::Watch;
 
 /// Writes down what became of a grant.
-pub(super) struct Follow(pub Ctx);
+pub(super) struct Follow {
+    pub ctx: Ctx,
+    pub letters: Arc<dyn Letters>,
+}
 
 #[async_trait]
 impl Watch for Follow {
@@ -31,7 +37,7 @@ impl Watch for Follow {
         if !(is_refreshed || has_ended || has_failed) {
             return Ok(());
         }
-        let now = self.0.clock.now();
+        let now = self.ctx.clock.now();
         let follows = Follows {
             id: &after.id,
             granted_scopes: Json(after.scopes.clone()),
@@ -55,7 +61,7 @@ impl Watch for Follow {
                 expires_at: follows.token_expires_at,
                 timestamp: now,
             };
-            self.0.events.publish(tx, said.event()).await?;
+            self.ctx.events.publish(tx, said.event()).await?;
         } else if has_ended {
             let said = ConnectionExpired {
                 connection_id: after.id.clone(),
@@ -64,9 +70,23 @@ impl Watch for Follow {
                 reason: after.last_error.clone().unwrap_or_default(),
                 timestamp: now,
             };
-            self.0.events.publish(tx, said.event()).await?;
-            self.0.invalidations.tell(tx, &self.0, KIND, &after.id).await?;
+            self.ctx.events.publish(tx, said.event()).await?;
+            self.letters.write(tx, &said.user_id, letter(after)).await?;
+            self.ctx.invalidations.tell(tx, &self.ctx, KIND, &after.id).await?;
         }
         Ok(())
+    }
+}
+
+/// What the owner is told.
+fn letter(grant: &Grant) -> Letter {
+    Letter {
+        category: "connection",
+        subject: format!("Your connection with {} needs you", grant.provider),
+        text: format!(
+            "Your connection with {} has ended there, and nothing can be done with it any more.\n\n\
+             To go on, open your connections and sign in at {} again. If you ended it yourself, there is nothing to do.\n",
+            grant.provider, grant.provider
+        ),
     }
 }

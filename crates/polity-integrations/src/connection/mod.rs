@@ -38,7 +38,7 @@ use polity_kernel::{
     secret::SealedColumn,
     service::{Mounted, Service},
 };
-use polity_ports::{integration::Connected, organization::Membership};
+use polity_ports::{account::Letters, integration::Connected, organization::Membership};
 
 use self::{clients::Clients, model::OauthApp, tally::Tally};
 use crate::{
@@ -139,7 +139,12 @@ impl Connections {
     ///
     /// # Errors
     /// If the settings, or the file of more providers, cannot be read. The text says which entry is wrong, and where.
-    pub fn open(ctx: &Ctx, members: &Arc<dyn Membership>, consents: &Consents) -> Result<Self, ConfigError> {
+    pub fn open(
+        ctx: &Ctx,
+        members: &Arc<dyn Membership>,
+        letters: Arc<dyn Letters>,
+        consents: &Consents,
+    ) -> Result<Self, ConfigError> {
         let settings: ConnectionSettings = ctx.config.section("connection")?;
         let grant_settings: GrantSettings = ctx.config.section("grants")?;
         let catalogue = Arc::new(catalogue(ctx, &settings)?);
@@ -147,7 +152,10 @@ impl Connections {
             ctx: ctx.clone(),
             catalogue: Arc::clone(&catalogue),
         };
-        let follow = Arc::new(follow::Follow(ctx.clone()));
+        let follow = Arc::new(follow::Follow {
+            ctx: ctx.clone(),
+            letters,
+        });
         let grants = Grants::open(ctx, &grant_settings, Arc::new(clients.clone()), follow);
         let opened = Self(Arc::new(Parts {
             ctx: ctx.clone(),

@@ -6,7 +6,7 @@
 //! - What other processes remember of a grant is no longer true once it ended or its owner renewed it; they are told in
 //!   the transaction.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use polity_grants::{
@@ -31,6 +31,9 @@ pub struct Sql {
     ctx: Ctx,
     watch: Arc<dyn Watch>,
 }
+
+/// How often a future looks whether another one of its task has ended its transaction.
+const MOST_WAITS: u32 = 1_000;
 
 /// Who changes a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +125,21 @@ impl Sql {
         store::find(tx, id).await
     }
 
+    /// A transaction of its own. Several futures of one task may ask at once, as a batch does: one waits for the other. Who
+    /// holds one themselves waits in vain, and is told.
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        let mut waits = 0;
+        loop {
+            match self.ctx.db.begin().await {
+                Err(Error::Nested(_)) if waits < MOST_WAITS => waits += 1,
+                begun => return begun.map_err(failed),
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     async fn updated(&self, id: &str, change: Change<'_>, by: By) -> Result<Option<bool>, StoreError> {
-        let mut tx = self.ctx.db.begin().await.map_err(failed)?;
+        let mut tx = self.begin().await?;
         let changed = self.change(&mut tx, id, change, by).await.map_err(failed)?;
         if changed == Some(true) {
             tx.commit().await.map_err(failed)?;
@@ -154,7 +170,7 @@ impl Store for Sql {
     }
 
     async fn insert(&self, grant: Grant) -> Result<(), StoreError> {
-        let mut tx = self.ctx.db.begin().await.map_err(failed)?;
+        let mut tx = self.begin().await?;
         match self.insert_in(&mut tx, &grant).await {
             Err(Error::Unique(_)) => return Err(StoreError::Exists),
             other => other.map_err(failed)?,
@@ -172,7 +188,7 @@ impl Store for Sql {
     }
 
     async fn remove(&self, id: &str) -> Result<bool, StoreError> {
-        let mut tx = self.ctx.db.begin().await.map_err(failed)?;
+        let mut tx = self.begin().await?;
         let removed = self.remove_in(&mut tx, id).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(removed)
@@ -191,13 +207,13 @@ impl Store for Sql {
     }
 
     async fn put_state(&self, pending: Pending, life: Millis) -> Result<(), StoreError> {
-        let mut tx = self.ctx.db.begin().await.map_err(failed)?;
+        let mut tx = self.begin().await?;
         self.put_state_in(&mut tx, pending, life).await.map_err(failed)?;
         tx.commit().await.map_err(failed)
     }
 
     async fn take_state(&self, key: &str, browser: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut tx = self.ctx.db.begin().await.map_err(failed)?;
+        let mut tx = self.begin().await?;
         let taken = store::take_pending(&mut tx, key, browser, self.ctx.clock.now()).await;
         let taken = taken.map_err(failed)?;
         if taken.is_some() {
@@ -208,7 +224,7 @@ impl Store for Sql {
 
     /// Writes nothing but who holds it, and only if it is to be held.
     async fn claim(&self, id: &str, version: i64, holder: &str, lease: Millis) -> Result<Claim, StoreError> {
-        let mut tx = self.ctx.db.begin().await.map_err(failed)?;
+        let mut tx = self.begin().await?;
         let Some(mut grant) = self.locked(&mut tx, id).await.map_err(failed)? else {
             return Ok(Claim::Gone);
         };

@@ -177,7 +177,7 @@ async fn redirects_are_judged_like_first_requests() {
         assert!(
             matches!(
                 error,
-                Error::Blocked { .. } | Error::Scheme { .. } | Error::Malformed(_)
+                Error::Blocked { .. } | Error::Scheme { .. } | Error::Invalid(_) | Error::Malformed(_)
             ),
             "{error}"
         );
@@ -276,10 +276,12 @@ async fn failures_are_told_apart_by_cause() {
     let request = outbound
         .get(&format!("http://{address}/"))
         .timeout(Duration::from_millis(20));
-    assert!(matches!(request.send().await.unwrap_err(), Error::Timeout));
+    let error = request.send().await.unwrap_err();
+    assert!(matches!(error, Error::Timeout) && error.may_have_arrived());
     drop(silent);
     let error = outbound.get(&format!("http://{address}/")).send().await.unwrap_err();
     assert!(matches!(error, Error::Connect(_)) && error.is_temporary(), "{error}");
+    assert!(!error.may_have_arrived());
 
     let plain = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = plain.local_addr().unwrap();
@@ -291,7 +293,17 @@ async fn failures_are_told_apart_by_cause() {
     });
     let error = outbound.get(&format!("https://{address}/")).send().await.unwrap_err();
     server.join().unwrap();
-    assert!(matches!(error, Error::Tls(_)), "{error:?}");
+    assert!(matches!(error, Error::Tls(_)) && !error.may_have_arrived(), "{error:?}");
+
+    let closing = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closing.local_addr().unwrap();
+    let server = std::thread::spawn(move || drop(closing.accept().unwrap()));
+    let error = outbound.get(&format!("http://{address}/")).send().await.unwrap_err();
+    server.join().unwrap();
+    assert!(
+        matches!(error, Error::Broken(_)) && error.may_have_arrived(),
+        "{error:?}"
+    );
 
     for url in ["", "not a url", "https://user:pass@example.com/", "https://"] {
         assert!(

@@ -103,3 +103,23 @@ async fn an_answer_outlives_the_key_that_sealed_it() {
     process.manager.forget_all();
     assert_eq!(access(&process.manager.token("g").await), "a1");
 }
+
+/// The key is changed and thrown away between the moment when the answer is sealed and the one when it is written.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_written_under_an_old_key_is_written_again() {
+    let world = World::new(World::rotating(), 0, true).await;
+    let process = world.process("p");
+    world.double.fail(&[Fault::SlowAnswer(1_000)]);
+    let trouble = async {
+        // A change takes 3 ms, is made, and takes 3 ms more.
+        tokio::time::sleep(Duration::from_millis(1_007)).await;
+        let old = world.keyring.current_id();
+        world.keyring.rotate(1);
+        world.keyring.retire(&old).unwrap();
+        assert_eq!(world.grant().await.version, 1, "it is not written yet");
+    };
+    let (result, ()) = tokio::join!(process.manager.token("g"), trouble);
+    assert_eq!(access(&result), "a1");
+    process.manager.forget_all();
+    assert_eq!(access(&process.manager.token("g").await), "a1");
+}

@@ -50,6 +50,32 @@ async fn what_cannot_be_refreshed_is_used_to_its_end() {
     assert_eq!(world.double.calls(), 0);
 }
 
+/// Nobody asks for its token; the job finds that it ended, and not before.
+#[tokio::test(start_paused = true)]
+async fn an_owner_is_told_when_what_cannot_be_refreshed_ends() {
+    let none = "refresh = \"none\"\nrecovery = \"reauthorize\"";
+    for (entry, with_refresh) in [(none, true), (none, false), (World::rotating(), false)] {
+        let world = World::new(entry, 0, true).await;
+        let process = world.process("p");
+        let mut tokens = world.tokens(3600);
+        if !with_refresh {
+            tokens.refresh = None;
+        }
+        process.manager.reconnect("g", &tokens).await.unwrap();
+        for _ in 0..358 {
+            let report = process.manager.refresh_due(9, 9, Duration::ZERO).await.unwrap();
+            assert_eq!(report.ended, 0);
+            pass(10).await;
+        }
+        assert_eq!(access(&process.manager.token("g").await), "a0");
+        pass(21).await;
+        let report = process.manager.refresh_due(9, 9, Duration::ZERO).await.unwrap();
+        assert_eq!((report.ended, world.grant().await.status), (1, Status::Expired));
+        assert!(matches!(world.events()[..], [Event::NeedsReauthorization { .. }]));
+        assert_eq!(world.double.calls(), 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn wrong_clocks_cost_calls_and_no_grant() {
     let world = World::new(World::rotating(), 0, true).await;

@@ -51,6 +51,8 @@ pub(super) struct ConnectionOut {
     requested_scopes: Vec<String>,
     /// What the provider gave.
     granted_scopes: Vec<String>,
+    /// What the app needs and the provider did not give.
+    missing_scopes: Vec<String>,
     /// The account's id at the provider.
     external_user_id: Option<String>,
     /// Its address there, as the provider says.
@@ -96,6 +98,7 @@ impl ConnectionOut {
             is_shared: connection.is_shared,
             requested_scopes: connection.requested_scopes.0,
             granted_scopes: connection.granted_scopes.0,
+            missing_scopes: connection.missing_scopes.0,
             external_user_id: Some(connection.external_user_id).filter(|id| !id.is_empty()),
             external_user_email: connection.external_user_email,
             external_user_data: None,

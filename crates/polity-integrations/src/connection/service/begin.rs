@@ -299,7 +299,7 @@ pub(in crate::connection) async fn deny(
     if !is_browser(connections, &found, cookies) {
         return Err(Error::SignIn);
     }
-    end::fail(connections, &found, "The consent was not given").await?;
+    end::fail(connections, &found, &Error::Consent).await?;
     Ok(found)
 }
 

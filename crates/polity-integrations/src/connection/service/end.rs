@@ -217,7 +217,7 @@ pub(in crate::connection) async fn end_all(
 }
 
 /// A sign-in came to nothing. A connection that was there before stays what it was.
-pub(super) async fn fail(connections: &Connections, waiting: &Connection, error: &str) -> Result<(), Error> {
+pub(super) async fn fail(connections: &Connections, waiting: &Connection, failed: &Error) -> Result<(), Error> {
     let ctx = &connections.ctx;
     let mut tx = ctx.db.begin().await?;
     let mut connection = locked(&mut tx, &waiting.id).await?;
@@ -226,7 +226,10 @@ pub(super) async fn fail(connections: &Connections, waiting: &Connection, error:
     }
     connection.stop_waiting();
     connection.updated_at = ctx.clock.now();
-    connection.error = Some(error.chars().take(500).collect());
+    connection.error = Some(failed.to_string().chars().take(500).collect());
+    if let Error::ScopesMissing(missing) = failed {
+        connection.missing_scopes.0.clone_from(missing);
+    }
     if connection.status == Status::Pending {
         connection.status = Status::Error;
         connection.ended_at = Some(connection.updated_at);

@@ -96,7 +96,7 @@ pub(in crate::connection) async fn finish(
         Err(error) => Err(error),
     };
     if let Err(error) = &done {
-        end::fail(connections, waiting, &error.to_string()).await?;
+        end::fail(connections, waiting, error).await?;
     }
     done
 }
