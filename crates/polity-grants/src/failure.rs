@@ -154,7 +154,7 @@ fn date(text: &str) -> Option<Millis> {
 }
 
 /// A code fit to be stored and logged: what could be anything else than a code is cut off.
-pub(crate) fn plain_code(text: &str) -> Option<String> {
+pub fn plain_code(text: &str) -> Option<String> {
     let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
     let code: String = text.chars().take_while(is_plain).take(64).collect();
     (!code.is_empty()).then(|| code.to_ascii_lowercase())

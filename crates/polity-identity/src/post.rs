@@ -15,11 +15,7 @@ use polity_kernel::{
 use serde_json::json;
 
 /// Where mails wait.
-pub(crate) const COLUMN: SealedColumn = SealedColumn {
-    table: "identity_mail",
-    id: "id",
-    column: "sealed",
-};
+pub(crate) const COLUMN: SealedColumn = SealedColumn::new("identity_mail", "id", "sealed");
 
 const SEND: &str = "identity.send_mail";
 

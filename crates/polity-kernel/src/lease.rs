@@ -13,7 +13,7 @@ use crate::{
 const LASTS: Duration = Duration::from_secs(10);
 
 /// A lease that one process wants for itself.
-pub(crate) struct Lease {
+pub struct Lease {
     name: String,
     owner: String,
     clock: Clock,
@@ -21,7 +21,9 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    pub(crate) fn new(name: String, owner: String, clock: Clock) -> Self {
+    /// The lease of that name, not held yet. `owner` is this process's name.
+    #[must_use]
+    pub fn new(name: String, owner: String, clock: Clock) -> Self {
         Self {
             name,
             owner,
@@ -31,7 +33,10 @@ impl Lease {
     }
 
     /// Takes the lease, or renews it when half of it is over; says whether it is held now.
-    pub(crate) async fn hold(&mut self, db: &Db) -> Result<bool> {
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn hold(&mut self, db: &Db) -> Result<bool> {
         let now = self.clock.now();
         if self
             .until
@@ -59,7 +64,7 @@ impl Lease {
     }
 
     /// Gives the lease back, so that nobody has to wait for its end.
-    pub(crate) async fn release(&self, db: &Db) {
+    pub async fn release(&self, db: &Db) {
         let give_back = async {
             let mut tx = db.begin().await?;
             tx.sql("delete from lease where name = $1 and owner = $2")

@@ -1,7 +1,7 @@
 //! The kernel: what every service of Polity stands on. It knows no domain.
 //!
 //! Each module is one part and owns its settings: [`config`], [`db`], [`event`], [`job`], [`http`], [`caller`], [`secret`],
-//! [`limit`], [`cache`], [`outbound`], [`mail`], [`password`], [`clock`], [`id`], [`observe`], [`cluster`], [`wake`], [`nats`], [`service`]. [`Ctx`] holds them, opened.
+//! [`limit`], [`cache`], [`lease`], [`outbound`], [`mail`], [`password`], [`clock`], [`id`], [`observe`], [`cluster`], [`wake`], [`nats`], [`service`]. [`Ctx`] holds them, opened.
 //!
 //! Nothing enters the kernel until two domains need it.
 
@@ -22,7 +22,7 @@ mod health;
 pub mod http;
 pub mod id;
 pub mod job;
-mod lease;
+pub mod lease;
 pub mod limit;
 pub mod mail;
 pub mod nats;

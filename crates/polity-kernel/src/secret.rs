@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use polity_seal::{HashKey, KeyId, Keyring, SealError, TokenHash};
-pub use polity_seal::{random_bytes, random_code, random_url_safe};
+pub use polity_seal::{constant_time_eq, random_bytes, random_code, random_url_safe};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A sealed column: where it is. Every service lists its own, so that rotation finds them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct SealedColumn {
     /// The table.
     pub table: &'static str,
@@ -25,14 +25,45 @@ pub struct SealedColumn {
     pub id: &'static str,
     /// The column.
     pub column: &'static str,
+    place: Option<fn(&str) -> Vec<u8>>,
 }
 
 impl SealedColumn {
+    /// The column of a table whose key is `id`. A value is bound to the table, the column and the row's key.
+    #[must_use]
+    pub const fn new(table: &'static str, id: &'static str, column: &'static str) -> Self {
+        Self {
+            table,
+            id,
+            column,
+            place: None,
+        }
+    }
+
+    /// The same, for values that a library seals by itself: `place` says what binds the value of a row's key.
+    #[must_use]
+    pub const fn bound_by(mut self, place: fn(&str) -> Vec<u8>) -> Self {
+        self.place = Some(place);
+        self
+    }
+
     /// What binds a value to its place.
     fn place(&self, id: &str) -> Vec<u8> {
-        format!("{}\0{}\0{id}", self.table, self.column).into_bytes()
+        match self.place {
+            Some(place) => place(id),
+            None => format!("{}\0{}\0{id}", self.table, self.column).into_bytes(),
+        }
     }
 }
+
+/// A column is one, however its values are bound.
+impl PartialEq for SealedColumn {
+    fn eq(&self, other: &Self) -> bool {
+        (self.table, self.id, self.column) == (other.table, other.id, other.column)
+    }
+}
+
+impl Eq for SealedColumn {}
 
 /// A sealed value, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,11 +79,7 @@ impl Value for Sealed {
 }
 
 /// The column that holds the keys of token hashes.
-pub const HASH_KEYS: SealedColumn = SealedColumn {
-    table: "hash_key",
-    id: "id",
-    column: "sealed",
-};
+pub const HASH_KEYS: SealedColumn = SealedColumn::new("hash_key", "id", "sealed");
 
 /// Sealing and hashing. Cheap to clone.
 #[derive(Clone)]
@@ -153,6 +180,7 @@ impl Secrets {
             table,
             id,
             column: name,
+            ..
         } = column;
         let select =
             format!("select {id}, {name} from {table} where {id} > $1 and {name} is not null order by {id} limit $2");
@@ -180,7 +208,7 @@ impl Secrets {
     pub async fn uses(&self, db: &Db, columns: &[SealedColumn], key: &KeyId) -> Result<u64, Error> {
         let key = key.to_string();
         let mut uses = 0;
-        for SealedColumn { table, id, column } in columns {
+        for SealedColumn { table, id, column, .. } in columns {
             let select = format!(
                 "select {id}, {column} from {table} where {id} > $1 and {column} is not null order by {id} limit $2"
             );

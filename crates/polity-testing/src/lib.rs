@@ -160,6 +160,7 @@ impl App {
             clock: Some(place.clock.clone()),
             capture_mail: true,
             others: place.doubles.others(),
+            enforced: place.doubles.enforced(),
         };
         let mut program = Program::open(place.config(data, settings), options)
             .await

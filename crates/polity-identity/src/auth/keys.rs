@@ -20,11 +20,7 @@ use super::{
 };
 
 /// Where private keys are sealed.
-pub(super) const COLUMN: SealedColumn = SealedColumn {
-    table: "signing_key",
-    id: "kid",
-    column: "sealed",
-};
+pub(super) const COLUMN: SealedColumn = SealedColumn::new("signing_key", "kid", "sealed");
 
 /// How much longer a replaced key verifies than the longest token lives: a replica that has not read the new one yet still
 /// signs with it.

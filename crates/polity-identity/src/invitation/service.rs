@@ -23,11 +23,7 @@ pub(super) const PURPOSE: &str = "invitation";
 const LONGEST: usize = 128;
 
 /// Where tokens wait to be mailed again.
-pub(super) const TOKENS: SealedColumn = SealedColumn {
-    table: "invitation",
-    id: "invitation_id",
-    column: "token",
-};
+pub(super) const TOKENS: SealedColumn = SealedColumn::new("invitation", "invitation_id", "token");
 
 /// Who acts: a person, or a service in its own name, which needs no role.
 #[derive(Debug, Clone, Copy)]

@@ -20,11 +20,7 @@ use crate::{
 };
 
 /// The column of the sealed answers.
-pub const ANSWERS: SealedColumn = SealedColumn {
-    table: "idempotency",
-    id: "key_hash",
-    column: "answer",
-};
+pub const ANSWERS: SealedColumn = SealedColumn::new("idempotency", "key_hash", "answer");
 
 /// The longest key, in characters.
 const LONGEST: usize = 255;

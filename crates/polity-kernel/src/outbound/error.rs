@@ -37,24 +37,43 @@ pub enum Error {
         /// How many bytes were allowed.
         limit: usize,
     },
-    /// The time for connecting or for the whole call ran out.
+    /// The time for the whole call ran out.
     #[error("no complete answer in time")]
     Timeout,
-    /// The name is unknown, or the connection was refused or broke.
+    /// There was no connection: the name is unknown, it was refused, or it was not made in time.
     #[error("the connection failed: {0}")]
     Connect(String),
-    /// The peer could not prove who it is, or spoke no acceptable TLS.
+    /// The connection broke after it was made.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// The peer could not prove who it is, or spoke no acceptable TLS, before the connection was made.
     #[error("TLS failed: {0}")]
     Tls(String),
-    /// The request or the answer is malformed.
+    /// The request is malformed, or its address.
     #[error("{0}")]
     Invalid(String),
+    /// The answer is malformed.
+    #[error("the answer is malformed: {0}")]
+    Malformed(String),
 }
 
 impl Error {
     /// Whether the same call may succeed later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Timeout | Self::Connect(_))
+        matches!(self, Self::Timeout | Self::Connect(_) | Self::Broken(_))
+    }
+
+    /// Whether the other side may have seen the request: `false` only if nothing of it left. With redirects followed, it is
+    /// the last request that is spoken of; the ones before did arrive.
+    pub fn may_have_arrived(&self) -> bool {
+        match self {
+            Self::Blocked { .. } | Self::Scheme { .. } | Self::Connect(_) | Self::Tls(_) | Self::Invalid(_) => false,
+            Self::TooManyRedirects { .. }
+            | Self::TooLarge { .. }
+            | Self::Timeout
+            | Self::Broken(_)
+            | Self::Malformed(_) => true,
+        }
     }
 }
 
@@ -70,16 +89,23 @@ impl From<reqwest::Error> for Error {
         if let Some(unknown) = cause::<ResolveError>(&error) {
             return Self::Connect(unknown.to_string());
         }
+        // While connecting, TLS included, nothing of the request is written.
+        if error.is_connect() {
+            return match cause::<rustls::Error>(&error) {
+                Some(tls) => Self::Tls(tls.to_string()),
+                None => Self::Connect(root(&error)),
+            };
+        }
         if error.is_timeout() {
             return Self::Timeout;
         }
-        if let Some(tls) = cause::<rustls::Error>(&error) {
-            return Self::Tls(tls.to_string());
-        }
-        if error.is_builder() || error.is_decode() {
+        if error.is_builder() {
             return Self::Invalid(root(&error));
         }
-        Self::Connect(root(&error))
+        if error.is_decode() {
+            return Self::Malformed(root(&error));
+        }
+        Self::Broken(root(&error))
     }
 }
 

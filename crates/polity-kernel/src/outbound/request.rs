@@ -8,6 +8,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
 };
+use polity_seal::Secret;
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
@@ -48,6 +49,18 @@ impl Request {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), Ok(value)) => drop(self.headers.insert(name, value)),
+            _ => self.mistake = Some(Error::Invalid(format!("{name:?} is not a valid header"))),
+        }
+        self
+    }
+
+    /// The same with a value that must not be seen in logs.
+    pub fn secret_header(mut self, name: &str, value: &Secret) -> Self {
+        match (HeaderName::try_from(name), HeaderValue::try_from(value.expose())) {
+            (Ok(name), Ok(mut value)) => {
+                value.set_sensitive(true);
+                self.headers.insert(name, value);
+            }
             _ => self.mistake = Some(Error::Invalid(format!("{name:?} is not a valid header"))),
         }
         self
@@ -228,7 +241,7 @@ fn target(from: &Url, answer: &reqwest::Response) -> Result<Option<Url>, Error> 
     let Some(location) = answer.headers().get(LOCATION).filter(|_| redirects) else {
         return Ok(None);
     };
-    let bad = || Error::Invalid("the redirect has no valid Location".to_owned());
+    let bad = || Error::Malformed("the redirect has no valid Location".to_owned());
     let location = location.to_str().map_err(|_| bad())?;
     from.join(location).map(Some).map_err(|_| bad())
 }
@@ -251,8 +264,8 @@ impl Response {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let place = (error.line(), error.column());
-            Error::Invalid(format!(
-                "the answer is not the expected JSON (line {}, column {})",
+            Error::Malformed(format!(
+                "it is not the expected JSON (line {}, column {})",
                 place.0, place.1
             ))
         })

@@ -175,7 +175,10 @@ async fn redirects_are_judged_like_first_requests() {
             .unwrap_err();
         assert_eq!(matches!(error, Error::Blocked { .. }), blocked, "{location}: {error}");
         assert!(
-            matches!(error, Error::Blocked { .. } | Error::Scheme { .. } | Error::Invalid(_)),
+            matches!(
+                error,
+                Error::Blocked { .. } | Error::Scheme { .. } | Error::Malformed(_)
+            ),
             "{error}"
         );
     }

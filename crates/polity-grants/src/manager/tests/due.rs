@@ -9,10 +9,7 @@ async fn due_means_due_although_the_token_lasts() {
     process.manager.reconnect("g", &world.tokens(3600)).await.unwrap();
     let at = world.grant().await.next_refresh_at.unwrap();
     pass(u64::try_from((at - world.clock.now()) / 1000 + 1).unwrap()).await;
-    assert!(
-        world.tokens(0).margin(300_000) == 300_000,
-        "the token outlasts the margin"
-    );
+    assert!(world.grant().await.expires_at.unwrap() > world.clock.now() + 300_000);
     for refreshed in [1, 0] {
         let report = process.manager.refresh_due(9, 9, Duration::ZERO).await.unwrap();
         assert_eq!(report.refreshed, refreshed);

@@ -26,11 +26,7 @@ const LIVES: Duration = Duration::from_mins(10);
 /// What keeps hashes of codes apart from others.
 const PURPOSE: &str = "auth.registration_code";
 /// Where development keeps the code in a form that can be read.
-pub(in crate::auth) const DEV_CODES: SealedColumn = SealedColumn {
-    table: "pending_registration",
-    id: "id",
-    column: "dev_code",
-};
+pub(in crate::auth) const DEV_CODES: SealedColumn = SealedColumn::new("pending_registration", "id", "dev_code");
 
 /// What a registration answers.
 pub(in crate::auth) struct Registered {

@@ -26,11 +26,7 @@ use crate::{
 };
 
 /// Where successors wait for their grace to end.
-pub(in crate::auth) const SUCCESSORS: SealedColumn = SealedColumn {
-    table: "refresh_token",
-    id: "hash",
-    column: "successor",
-};
+pub(in crate::auth) const SUCCESSORS: SealedColumn = SealedColumn::new("refresh_token", "hash", "successor");
 /// What keeps hashes of refresh tokens apart from others.
 const PURPOSE: &str = "auth.refresh_token";
 
