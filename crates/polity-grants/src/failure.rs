@@ -118,6 +118,7 @@ fn of_code(provider: &Provider, code: &str, response: &Response, now: Millis) ->
         | "account_inactive"
         | "expired_token" => Failure::Reauthorize { reason },
         "unauthorized_client" if provider.has(Quirk::UnauthorizedClientEndsGrant) => Failure::Reauthorize { reason },
+        "invalid_request" if provider.has(Quirk::InvalidRequestEndsGrant) => Failure::Reauthorize { reason },
         "invalid_auth" | "invalid_code" if provider.has(Quirk::SlackCodes) => Failure::Reauthorize { reason },
         "temporarily_unavailable"
         | "server_error"
@@ -195,6 +196,7 @@ mod tests {
             (401, Some("invalid_client"), "misconfigured"),
             (400, Some("unauthorized_client"), "misconfigured"),
             (400, Some("unsupported_grant_type"), "misconfigured"),
+            (400, Some("invalid_request"), "misconfigured"),
             (400, Some("something_else"), "misconfigured"),
             (404, None, "misconfigured"),
             (302, None, "misconfigured"),
@@ -213,8 +215,9 @@ mod tests {
 
     #[test]
     fn quirks_change_what_a_code_means() {
-        let quirky = provider("quirks = [\"unauthorized_client_ends_grant\", \"slack_codes\"]");
-        for code in ["unauthorized_client", "invalid_auth"] {
+        let quirky =
+            provider("quirks = [\"unauthorized_client_ends_grant\", \"slack_codes\", \"invalid_request_ends_grant\"]");
+        for code in ["unauthorized_client", "invalid_auth", "invalid_request"] {
             assert!(matches!(
                 of_answer(&quirky, &answer(403, None), Some(code), NOW),
                 Failure::Reauthorize { .. }

@@ -113,6 +113,7 @@ async fn a_refused_token_is_replaced_once() {
     let world = World::new(Rotation::Rotating).await;
     let token = world.works().await;
     world.provider.end_access(token.access.expose());
+    world.stand.pass(60);
     let fresh = world.stand.manager.refused("g", token.version).await.unwrap();
     assert_ne!(fresh.access, token.access);
     assert_eq!(world.works().await.access, fresh.access);

@@ -186,6 +186,8 @@ pub enum Revocation {
     None,
     /// RFC 7009, the refresh token if there is one.
     Rfc7009,
+    /// A form with the refresh token as `refresh_token`, or the access token as `access_token`.
+    NamedField,
     /// A request with the access token as bearer and no body.
     Bearer,
     /// `DELETE` with Basic and the access token in a JSON body; `{client_id}` in the address is replaced.
@@ -204,4 +206,6 @@ pub enum Quirk {
     JsonRequests,
     /// `unauthorized_client` at a refresh says that the refresh token ended.
     UnauthorizedClientEndsGrant,
+    /// `invalid_request` says that the code or the refresh token ended.
+    InvalidRequestEndsGrant,
 }

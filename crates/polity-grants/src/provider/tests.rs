@@ -156,5 +156,31 @@ fn scopes_are_asked_for_once() {
 
 #[test]
 fn the_catalogue_of_the_library_is_right() {
-    Catalogue::builtin().unwrap();
+    let catalogue = Catalogue::builtin().unwrap();
+    for name in [
+        "adobe",
+        "atlassian",
+        "dropbox",
+        "github",
+        "gitlab",
+        "google",
+        "linear",
+        "microsoft",
+        "notion",
+        "sentry",
+        "slack",
+        "x",
+    ] {
+        let provider = catalogue.get(name).unwrap();
+        assert!(provider.identity.is_some() && !provider.api_hosts.is_empty(), "{name}");
+    }
+    // Where a used refresh token may be used again, its documentation said so: a new entry has to be looked at here.
+    let recovers = |provider: &&std::sync::Arc<Provider>| provider.recovery != Recovery::Reauthorize;
+    let names: Vec<_> = catalogue
+        .iter()
+        .filter(recovers)
+        .map(|provider| &provider.name)
+        .collect();
+    assert_eq!(names, ["atlassian", "dropbox", "google", "microsoft"]);
+    assert!(catalogue.iter().filter(recovers).all(|provider| provider.verified));
 }
