@@ -148,6 +148,12 @@ async fn look(app: &App, person: &Person, id: &str) -> Value {
     app.get(&path).bearer(&person.access_token).send().await.expect(200).body
 }
 
+/// The same, as a service sees it for them, however late it is.
+async fn seen(app: &App, person: &Person, id: &str) -> Value {
+    let ask = app.get(&format!("{BASE}/connections/{id}"));
+    ask.service().on_behalf_of(&person.user_id).send().await.expect(200).body
+}
+
 /// The token of a connection, as a service gets it.
 async fn issue(app: &App, id: &str) -> Answer {
     let ask = app.post("/api/v1/tokens:issue").service();

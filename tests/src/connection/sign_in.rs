@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use polity_testing::{
-    App,
     provider::{Endpoint, Fault, Provider},
 };
 use serde_json::json;
 use url::Url;
 
 use super::{
-    BASE, all_said, app_id, begin_in, come_back, connected, connected_in, consent, cookies, each, issue, look, new_app, run, said,
+    BASE, all_said, app_id, begin_in, come_back, connected, connected_in, consent, cookies, each, issue, look, new_app, run, said, seen,
     signed_in,
 };
 
@@ -79,19 +78,14 @@ async fn a_state_works_once_in_its_browser_and_in_time() {
         // Too late.
         let back = signed_in(other.text_at("/authorize_url")).await;
         app.advance(Duration::from_mins(10));
-        assert_eq!(look_as_service(app, &ada.user_id, other.text_at("/id")).await["status"], "error");
+        assert_eq!(seen(app, &ada, other.text_at("/id")).await["status"], "error");
         come_back(app, &back, &cookies(&other)).await.expect(400);
         assert_eq!(provider.calls(Endpoint::Token), calls);
         run(app, "connection.give_up").await;
-        let ended = look_as_service(app, &ada.user_id, other.text_at("/id")).await;
+        let ended = seen(app, &ada, other.text_at("/id")).await;
         assert_eq!((&ended["status"], &ended["error"]), (&json!("error"), &json!("Nobody finished the sign-in in time")));
     })
     .await;
-}
-
-async fn look_as_service(app: &App, user_id: &str, id: &str) -> serde_json::Value {
-    let ask = app.get(&format!("{BASE}/connections/{id}"));
-    ask.service().on_behalf_of(user_id).send().await.expect(200).body
 }
 
 #[tokio::test]

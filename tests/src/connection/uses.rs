@@ -8,8 +8,7 @@ use polity_testing::{
 };
 use serde_json::{Value, json};
 
-use super::{BASE, connected, each, issue, look, patch, said};
-use crate::credential::again;
+use super::{BASE, connected, each, issue, look, patch, said, seen};
 
 async fn call(app: &App, person: &Person, id: &str, body: Value) -> Answer {
     let ask = app.post(&format!("{BASE}/connections/{id}/proxy"));
@@ -49,7 +48,7 @@ async fn what_the_provider_ended_says_so() {
         app.advance(Duration::from_hours(2));
         let refused = issue(app, &id).await.expect(409);
         assert_eq!(refused.code(), "NEEDS_REAUTHORIZATION");
-        let found = look(app, &again(app, &ada).await, &id).await;
+        let found = seen(app, &ada, &id).await;
         assert_eq!((&found["status"], &found["error"]), (&json!("expired"), &json!("invalid_grant")));
         let said = said(app, "connection.expired").await;
         assert_eq!((said.len(), &said[0].data["reason"]), (1, &json!("invalid_grant")));
@@ -67,12 +66,11 @@ async fn what_fails_for_now_changes_nothing() {
         let refused = issue(app, &id).await.expect(503);
         assert_eq!(refused.code(), "UNAVAILABLE");
         assert!(!refused.header("retry-after").is_empty());
-        let ada = again(app, &ada).await;
-        let found = look(app, &ada, &id).await;
+        let found = seen(app, &ada, &id).await;
         assert_eq!((&found["status"], &found["refresh_failures"]), (&json!("active"), &json!(1)));
         app.advance(Duration::from_mins(1));
         issue(app, &id).await.expect(200);
-        assert_eq!(look(app, &ada, &id).await["refresh_failures"], 0);
+        assert_eq!(seen(app, &ada, &id).await["refresh_failures"], 0);
     })
     .await;
 }

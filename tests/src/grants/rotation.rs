@@ -64,8 +64,8 @@ async fn keys_change_under_grants_in_use() {
                 let old = secrets.keyring().current_id();
                 secrets.keyring().rotate(1);
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                while secrets.uses(&app.ctx.db, SEALED, &old).await.unwrap() > 0 {
-                    secrets.reseal(&app.ctx.db, SEALED).await.unwrap();
+                while secrets.uses(&app.ctx.db, &SEALED, &old).await.unwrap() > 0 {
+                    secrets.reseal(&app.ctx.db, &SEALED).await.unwrap();
                 }
                 secrets
                     .reseal(&app.ctx.db, &[polity_kernel::secret::HASH_KEYS])
