@@ -12,7 +12,7 @@ use polity_grants::{
     clock::{Clock, Millis, SystemRandom},
     grant::Status,
     http::{Http, HttpError, Request, Response},
-    manager::{Error, Manager, NoHooks, Parts, Settings, Spawn},
+    manager::{DueReport, Error, Manager, NoHooks, Parts, Settings, Spawn},
 };
 use polity_integrations::grants::{Grants, OutboundHttp};
 use polity_testing::App;
@@ -106,7 +106,7 @@ async fn what_a_dead_process_held_goes_to_the_rule() {
                 let intent = found(&grants, "g").await.intent.unwrap();
                 assert!(intent.holder.starts_with("the one that dies/"));
                 let due = grants.manager().refresh_due(9, 9, Duration::ZERO).await.unwrap();
-                assert_eq!(due, Default::default(), "its lease lasts");
+                assert_eq!(due, DueReport::default(), "its lease lasts");
                 // Ours: where a window is declared, the lease is shorter than it.
                 app.advance(Duration::from_secs(16));
                 let due = grants.manager().refresh_due(9, 9, Duration::ZERO).await.unwrap();
