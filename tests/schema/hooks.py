@@ -49,6 +49,8 @@ RULES = {
     "authorization.assign_role": r"/organization_id",
     "authorization.bulk_grant": r"/operations/\d+/(access_level|permission_source|expires_at)",
     "authorization.bulk_revoke": r"/operations/\d+/(access_level|permission_source|expires_at)",
+    # What an archive is, is in docs/decisions/0011.
+    "organization.import": r".*",
     # Some levels are for albums only.
     "organization.create_sharing": r"/(default_permission|custom_permissions.*)",
     "organization.grant_sharing": r"/permission_level",
@@ -173,6 +175,15 @@ def assign(body: dict) -> None:
 
 # Every other request of these is made one that can succeed: by chance there are hardly any.
 AIMED = {"authorization.assign_role": assign, "authorization.revoke": permit}
+# The same of what an organization's members may use.
+SHARED = {"authorization.delete_organization_permission", "authorization.put_organization_permission"}
+
+
+def share(parameters: dict) -> None:
+    """Members of Ada's organization may use its engine."""
+    parameters |= {"organization_id": ORGANIZATION, "resource_type": "mcp_tool", "resource_name": "engine"}
+    path = f"/api/v1/authorization/organizations/{ORGANIZATION}/permissions/mcp_tool/engine"
+    send("PUT", path, {"access_level": "read_only"})
 
 
 def operation_id(case) -> str:
@@ -193,6 +204,8 @@ class Credential:
         own_organization(case)
         if operation_id(case) in AIMED and isinstance(case.body, dict) and next(numbers) % 2:
             AIMED[operation_id(case)](case.body)
+        if operation_id(case) in SHARED and case.path_parameters and next(numbers) % 2:
+            share(case.path_parameters)
         closed = {ADA["user_id"]} if CALLER in ("user", "limited") else LASTING
         for name, value in list((case.path_parameters or {}).items()):
             if name == "id":
@@ -219,6 +232,12 @@ class Credential:
             return {"Authorization": f"Bearer {ROOT['access_token']}"}
         person = stranger.session if ends else ADA
         return {"Authorization": f"Bearer {person['access_token']}"}
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(context, value):
+    """JSON Lines as they were generated: any text."""
+    return {"data": value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")}
 
 
 @schemathesis.hook

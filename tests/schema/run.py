@@ -30,7 +30,15 @@ CALLERS = {"nobody": 15, "user": 30, "admin": 30, "service": 30, "limited": 1}
 # Stands in a request for what only works once; hooks.py puts it there.
 FRESH = "fresh"
 # What no run can succeed at: closed once there is an administrator, in need of a mailed code, or the document itself.
-UNREACHED = {"account.confirm_email", "auth.admin_bootstrap", "auth.reset_password_confirm", "auth.setup", "openapi"}
+# These need what a letter, a console or an archive holds.
+UNREACHED = {
+    "account.confirm_email",
+    "auth.admin_bootstrap",
+    "auth.reset_password_confirm",
+    "auth.setup",
+    "openapi",
+    "organization.import",
+}
 
 CONFIG = """
 hooks = {hooks}

@@ -7,6 +7,8 @@ mod auth;
 #[cfg(test)]
 mod authorization;
 #[cfg(test)]
+mod connection;
+#[cfg(test)]
 mod consent;
 #[cfg(test)]
 mod credential;
@@ -18,3 +20,5 @@ mod house;
 mod invitation;
 #[cfg(test)]
 mod organization;
+#[cfg(test)]
+mod providers;

@@ -13,11 +13,10 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::{
-    client::{App, Authorization, Client},
+    client::{App, Authorization, Client, Exchanged},
     clock::{Millis, SECOND},
     failure::Failure,
     store::{Pending, Store, StoreError},
-    token::TokenSet,
 };
 
 /// How long a browser may take: ten minutes.
@@ -85,6 +84,20 @@ impl Connector {
         browser: &Secret,
         context: &Value,
     ) -> Result<Secret, ConnectError> {
+        let (url, pending) = self.prepare(app, redirect_uri, scopes, browser, context)?;
+        self.store.put_state(pending, LIFE).await?;
+        Ok(url)
+    }
+
+    /// What [`Connector::begin`] does, for whoever keeps what is pending in a transaction of their own.
+    pub fn prepare(
+        &self,
+        app: &App,
+        redirect_uri: &str,
+        scopes: &[String],
+        browser: &Secret,
+        context: &Value,
+    ) -> Result<(Secret, Pending), Failure> {
         let (url, begun) = self.client.authorize(app, redirect_uri, scopes)?;
         let plain = Plain {
             state: begun.state.expose(),
@@ -94,20 +107,19 @@ impl Connector {
             context,
         };
         let text = Zeroizing::new(serde_json::to_vec(&plain).unwrap_or_default());
-        let key = hash(&begun.state);
+        let key = state_key(&begun.state);
         let sealed = self.keyring.seal(&place(&key), &text);
         let pending = Pending {
             key,
             browser: hash(browser),
             sealed,
         };
-        self.store.put_state(pending, LIFE).await?;
-        Ok(url)
+        Ok((url, pending))
     }
 
     /// What a browser that comes back with `state` began. It is used up by this, whatever comes next.
     pub async fn take(&self, state: &Secret, browser: &Secret) -> Result<Returned, ConnectError> {
-        let key = hash(state);
+        let key = state_key(state);
         let sealed = self
             .store
             .take_state(&key, &hash(browser))
@@ -137,13 +149,18 @@ impl Connector {
         state: &Secret,
         code: &Secret,
         browser: &Secret,
-    ) -> Result<(TokenSet, Value), ConnectError> {
+    ) -> Result<(Exchanged, Value), ConnectError> {
         let back = self.take(state, browser).await?;
         Ok((
             self.client.exchange(app, code, &back.authorization).await?,
             back.context,
         ))
     }
+}
+
+/// Under which [`Pending::key`] a state is kept.
+pub fn state_key(state: &Secret) -> String {
+    hash(state)
 }
 
 /// Neither a state nor a session's secret is stored as it is.

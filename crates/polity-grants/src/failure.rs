@@ -13,6 +13,8 @@
 //! A status from 500 up, and 429, is believed before a code in the body: a failing server does not end a grant. Only
 //! the code of an error is kept. Its description may quote what it was sent.
 
+use std::time::UNIX_EPOCH;
+
 use crate::{
     clock::{Millis, SECOND},
     http::{HttpError, Response},
@@ -74,8 +76,9 @@ impl From<HttpError> for Failure {
     }
 }
 
-/// What an answer that brings no tokens means. `code` is that of RFC 6749 5.2, if the body had one.
-pub fn of_answer(provider: &Provider, response: &Response, code: Option<&str>) -> Failure {
+/// What an answer that brings no tokens means. `code` is that of RFC 6749 5.2, if the body had one; `now` is the time in
+/// unix milliseconds, for a `Retry-After` that is a date.
+pub fn of_answer(provider: &Provider, response: &Response, code: Option<&str>, now: Millis) -> Failure {
     let status = response.status;
     let text = match code {
         Some(code) => format!("status {status}, {code}"),
@@ -84,13 +87,13 @@ pub fn of_answer(provider: &Provider, response: &Response, code: Option<&str>) -
     match status {
         408 | 502 | 504 => return Failure::Unknown { text },
         425 | 429 | 500.. => {
-            let retry_after = retry_after(response);
+            let retry_after = retry_after(response, now);
             return Failure::Transient { retry_after, text };
         }
         _ => {}
     }
     match code {
-        Some(code) => of_code(provider, code, response),
+        Some(code) => of_code(provider, code, response, now),
         None if response.is_success() => Failure::Unknown {
             text: format!("{text} without a token that could be read"),
         },
@@ -99,7 +102,7 @@ pub fn of_answer(provider: &Provider, response: &Response, code: Option<&str>) -
 }
 
 /// What a code means, in an answer whose status leaves it open.
-fn of_code(provider: &Provider, code: &str, response: &Response) -> Failure {
+fn of_code(provider: &Provider, code: &str, response: &Response, now: Millis) -> Failure {
     let reason = code.to_owned();
     match code {
         "invalid_grant"
@@ -115,6 +118,7 @@ fn of_code(provider: &Provider, code: &str, response: &Response) -> Failure {
         | "account_inactive"
         | "expired_token" => Failure::Reauthorize { reason },
         "unauthorized_client" if provider.has(Quirk::UnauthorizedClientEndsGrant) => Failure::Reauthorize { reason },
+        "invalid_request" if provider.has(Quirk::InvalidRequestEndsGrant) => Failure::Reauthorize { reason },
         "invalid_auth" | "invalid_code" if provider.has(Quirk::SlackCodes) => Failure::Reauthorize { reason },
         "temporarily_unavailable"
         | "server_error"
@@ -125,21 +129,32 @@ fn of_code(provider: &Provider, code: &str, response: &Response) -> Failure {
         | "internal_error"
         | "fatal_error"
         | "service_unavailable" => Failure::Transient {
-            retry_after: retry_after(response),
+            retry_after: retry_after(response, now),
             text: reason,
         },
         _ => Failure::Misconfigured { reason },
     }
 }
 
-/// `Retry-After` in seconds (RFC 9110 10.2.3), as milliseconds; at most a day. A date is not read.
-fn retry_after(response: &Response) -> Option<Millis> {
-    let seconds: u32 = response.header("retry-after")?.trim().parse().ok()?;
-    Some(Millis::from(seconds).saturating_mul(SECOND).min(LONGEST_PAUSE))
+/// `Retry-After` in seconds or as a date (RFC 9110 10.2.3), as milliseconds from `now`; at most a day. A date that is over
+/// asks for no pause.
+fn retry_after(response: &Response, now: Millis) -> Option<Millis> {
+    let text = response.header("retry-after")?.trim();
+    let pause = match text.parse::<u32>() {
+        Ok(seconds) => Millis::from(seconds).saturating_mul(SECOND),
+        Err(_) => date(text)?.saturating_sub(now),
+    };
+    Some(pause.clamp(0, LONGEST_PAUSE))
+}
+
+/// A date in one of the three forms of RFC 9110 5.6.7, in unix milliseconds.
+fn date(text: &str) -> Option<Millis> {
+    let since = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Millis::try_from(since.as_millis()).ok()
 }
 
 /// A code fit to be stored and logged: what could be anything else than a code is cut off.
-pub(crate) fn plain_code(text: &str) -> Option<String> {
+pub fn plain_code(text: &str) -> Option<String> {
     let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
     let code: String = text.chars().take_while(is_plain).take(64).collect();
     (!code.is_empty()).then(|| code.to_ascii_lowercase())
@@ -151,6 +166,9 @@ mod tests {
 
     use super::*;
     use crate::provider::testing::provider;
+
+    /// Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110.
+    const NOW: Millis = 784_111_777_000;
 
     fn answer(status: u16, retry: Option<&str>) -> Response {
         Response {
@@ -166,7 +184,7 @@ mod tests {
     #[test]
     fn the_table_holds() {
         let plain = provider("");
-        let kind = |status, code| match of_answer(&plain, &answer(status, None), code) {
+        let kind = |status, code| match of_answer(&plain, &answer(status, None), code, NOW) {
             Failure::Transient { .. } => "transient",
             Failure::Reauthorize { .. } => "reauthorize",
             Failure::Misconfigured { .. } => "misconfigured",
@@ -178,6 +196,7 @@ mod tests {
             (401, Some("invalid_client"), "misconfigured"),
             (400, Some("unauthorized_client"), "misconfigured"),
             (400, Some("unsupported_grant_type"), "misconfigured"),
+            (400, Some("invalid_request"), "misconfigured"),
             (400, Some("something_else"), "misconfigured"),
             (404, None, "misconfigured"),
             (302, None, "misconfigured"),
@@ -196,10 +215,11 @@ mod tests {
 
     #[test]
     fn quirks_change_what_a_code_means() {
-        let quirky = provider("quirks = [\"unauthorized_client_ends_grant\", \"slack_codes\"]");
-        for code in ["unauthorized_client", "invalid_auth"] {
+        let quirky =
+            provider("quirks = [\"unauthorized_client_ends_grant\", \"slack_codes\", \"invalid_request_ends_grant\"]");
+        for code in ["unauthorized_client", "invalid_auth", "invalid_request"] {
             assert!(matches!(
-                of_answer(&quirky, &answer(403, None), Some(code)),
+                of_answer(&quirky, &answer(403, None), Some(code), NOW),
                 Failure::Reauthorize { .. }
             ));
         }
@@ -207,7 +227,7 @@ mod tests {
 
     #[test]
     fn pauses_are_read_and_bounded() {
-        let pause = |text| match of_answer(&provider(""), &answer(429, Some(text)), None) {
+        let pause = |text| match of_answer(&provider(""), &answer(429, Some(text)), None, NOW) {
             Failure::Transient { retry_after, .. } => retry_after,
             other => panic!("{other:?}"),
         };
@@ -215,16 +235,29 @@ mod tests {
         assert_eq!(pause("4000000000"), Some(LONGEST_PAUSE));
         assert_eq!(pause("soon"), None);
         assert_eq!(pause("-1"), None);
+        assert_eq!(pause("Sun, 06 Nov 1994 08:50:07 GMT"), Some(30_000));
+        assert_eq!(pause("Sunday, 06-Nov-94 08:50:07 GMT"), Some(30_000));
+        assert_eq!(pause("Sun Nov  6 08:50:07 1994"), Some(30_000));
+        assert_eq!(pause("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
+        assert_eq!(pause("Sat, 05 Nov 1994 08:49:37 GMT"), Some(0), "it is over");
+        assert_eq!(pause("Mon, 06 Nov 1995 08:49:37 GMT"), Some(LONGEST_PAUSE));
+        assert_eq!(pause("Sun, 06 Nov 1994"), None);
     }
 
     proptest! {
         #[test]
         fn only_a_known_code_below_500_ends_a_grant(status in 100_u16..1000, code in prop::option::of("[a-z_]{1,24}")) {
-            let failure = of_answer(&provider(""), &answer(status, None), code.as_deref());
+            let failure = of_answer(&provider(""), &answer(status, None), code.as_deref(), NOW);
             if let Failure::Reauthorize { reason } = failure {
                 prop_assert!(status < 500 && ![408, 425, 429].contains(&status));
                 prop_assert_eq!(Some(reason), code);
             }
+        }
+
+        #[test]
+        fn any_pause_is_read_and_bounded(text in ".*", now: i64) {
+            let pause = retry_after(&answer(429, Some(&text)), now);
+            prop_assert!(pause.is_none_or(|pause| (0..=LONGEST_PAUSE).contains(&pause)));
         }
 
         #[test]

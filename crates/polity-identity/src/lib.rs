@@ -13,7 +13,7 @@ mod changes;
 pub mod credential;
 pub mod invitation;
 pub mod organization;
-mod post;
+pub mod post;
 
 use polity_kernel::event::{Event, HandleError};
 use serde::de::DeserializeOwned;

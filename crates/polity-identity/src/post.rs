@@ -7,12 +7,47 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use polity_kernel::{
     Ctx,
+    caller::Pending,
     db::{Result, Tx},
     job::{JobCtx, JobError, JobHandler, JobKind, NewJob},
-    mail::{Mail, MailError},
+    mail::{Mail, MailError, Priority},
     secret::{Sealed, SealedColumn},
 };
+use polity_ports::account::{Letter, Letters};
 use serde_json::json;
+
+use crate::account::{self, AccountId};
+
+/// Writes to the owners of accounts.
+pub struct Post(pub Ctx);
+
+impl Letters for Post {
+    fn write<'a>(&'a self, tx: &'a mut Tx, user_id: &'a str, letter: Letter) -> Pending<'a, Result<bool>> {
+        Box::pin(async move {
+            let id = AccountId(user_id.to_owned());
+            let found = match account::claims(tx, &id).await {
+                Ok(found) => found,
+                Err(account::Error::Db(error)) => return Err(error),
+                // Nothing else happens to a look.
+                Err(_) => None,
+            };
+            let Some(account) = found.filter(|account| account.is_active) else {
+                return Ok(false);
+            };
+            let mail = Mail {
+                to: account.email,
+                subject: letter.subject,
+                text: letter.text,
+                html: None,
+                category: letter.category.to_owned(),
+                tags: Vec::new(),
+                priority: Priority::Normal,
+            };
+            post(tx, &self.0, &mail).await?;
+            Ok(true)
+        })
+    }
+}
 
 /// Where mails wait.
 pub(crate) const COLUMN: SealedColumn = SealedColumn::new("identity_mail", "id", "sealed");

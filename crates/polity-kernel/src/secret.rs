@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use polity_seal::{HashKey, KeyId, Keyring, SealError, TokenHash};
-pub use polity_seal::{random_bytes, random_code, random_url_safe};
+pub use polity_seal::{constant_time_eq, random_bytes, random_code, random_url_safe};
 use zeroize::Zeroizing;
 
 use crate::{

@@ -1,6 +1,28 @@
-//! What account says.
+//! What account says, and what is asked of it.
 
 use chrono::{DateTime, Utc};
+use polity_kernel::{
+    caller::Pending,
+    db::{Result, Tx},
+};
+
+/// Writes to people, who are known by their ids elsewhere. Accounts implement it, and the server hands it to whoever has to
+/// tell somebody something.
+pub trait Letters: Send + Sync {
+    /// Mails the owner of an active account, when the transaction is committed; `false` if there is none.
+    fn write<'a>(&'a self, tx: &'a mut Tx, user_id: &'a str, letter: Letter) -> Pending<'a, Result<bool>>;
+}
+
+/// What is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// What kind of mail it is, such as `connection`.
+    pub category: &'static str,
+    /// The subject, in one line.
+    pub subject: String,
+    /// The text.
+    pub text: String,
+}
 
 crate::said! { "account_service":
     /// An account was inserted; once per account.

@@ -1,6 +1,22 @@
-//! What organizations say.
+//! What organizations say, and what they are asked.
 
 use chrono::{DateTime, Utc};
+use polity_kernel::{
+    caller::Pending,
+    db::{Conn, Result},
+};
+
+/// Knows who is in which organization. Organizations implement it, and the server hands it to whoever asks.
+pub trait Membership: Send + Sync {
+    /// What somebody is in an organization, in a word: owner, admin, member, viewer or guest. `None`: nothing, or there is no
+    /// such organization. Everybody is the owner of their personal one, whose id is their own.
+    fn role<'a>(
+        &'a self,
+        conn: &'a mut Conn,
+        organization_id: &'a str,
+        user_id: &'a str,
+    ) -> Pending<'a, Result<Option<&'static str>>>;
+}
 
 crate::said! { "organization_service":
     /// An organization was made.

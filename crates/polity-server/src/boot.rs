@@ -12,6 +12,7 @@ use polity_identity::{
     credential::{self, Credentials},
     organization::Organizations,
 };
+use polity_integrations::consent::Enforced;
 use polity_kernel::{
     Ctx, Parts,
     cache::{self, Invalidations},
@@ -93,6 +94,8 @@ pub struct Options {
     pub capture_mail: bool,
     /// What domains answer that are not built yet.
     pub others: Others,
+    /// What rests on consents besides what the program itself has.
+    pub enforced: Vec<Arc<dyn Enforced>>,
 }
 
 /// The program with everything opened, ready to serve.
@@ -165,7 +168,7 @@ impl Program {
         let credentials = Credentials::open(&ctx)?;
         let organizations = Organizations::open(&ctx)?;
         let authorization = Authorization::open(&ctx, &organizations, options.others)?;
-        let mounted = services::mount(&ctx, &credentials, &organizations, &authorization, &ctx.core.services).await?;
+        let mounted = services::mount(&ctx, &credentials, &organizations, &authorization, options.enforced).await?;
         let router = compose::compose(&ctx, &mounted)?;
         Ok(Self {
             ctx,

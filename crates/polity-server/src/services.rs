@@ -1,5 +1,7 @@
 //! The one list of services.
 
+use std::sync::Arc;
+
 use aide::openapi::OpenApi;
 use polity_identity::{
     account, auth,
@@ -7,6 +9,11 @@ use polity_identity::{
     credential::{self, Credentials},
     invitation,
     organization::{self, Organizations},
+    post::Post,
+};
+use polity_integrations::{
+    connection::{self, Connections},
+    consent::{self, Consents, Enforced},
 };
 use polity_kernel::{
     Ctx,
@@ -25,6 +32,7 @@ use polity_kernel::{
     password::PasswordSettings,
     service::{Mounted, Service},
 };
+use polity_ports::organization::Membership;
 
 use crate::{BootError, settings::KeySettings};
 
@@ -35,8 +43,9 @@ pub const SERVICES: &[&Service] = &[
     &authorization::SERVICE,
     &organization::SERVICE,
     &invitation::SERVICE,
-    &polity_integrations::consent::SERVICE,
     &credential::SERVICE,
+    &consent::SERVICE,
+    &connection::SERVICE,
 ];
 
 /// Every section of the settings: the kernel's parts, then the services'.
@@ -69,14 +78,15 @@ pub fn describe() -> Result<(OpenApi, Vec<Described>), String> {
     compose::openapi(SERVICES)
 }
 
-/// Every service with its state; `wanted` narrows it down by name, empty means all.
+/// Every service with its state; the setting `services` narrows it down by name, empty means all.
 pub(crate) async fn mount(
     ctx: &Ctx,
     credentials: &Credentials,
     organizations: &Organizations,
     authorization: &Authorization,
-    wanted: &[String],
+    mut enforced: Vec<Arc<dyn Enforced>>,
 ) -> Result<Vec<Mounted>, BootError> {
+    let wanted = &ctx.core.services;
     for name in wanted {
         if !SERVICES.iter().any(|service| service.name == name) {
             let known: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
@@ -86,6 +96,11 @@ pub(crate) async fn mount(
             ));
         }
     }
+    let members: Arc<dyn Membership> = Arc::new(organizations.clone());
+    // What rests on consents is opened wherever consents end.
+    let consents = Consents::open(ctx, &members)?;
+    let connections = Connections::open(ctx, &members, Arc::new(Post(ctx.clone())), &consents)?;
+    enforced.push(connections.resting());
     // Auth and credentials are opened even where they are not served: they are what turns tokens into callers.
     let mut all = vec![
         auth::mount(ctx, credentials).await?,
@@ -93,8 +108,9 @@ pub(crate) async fn mount(
         authorization::mount(authorization),
         organization::mount(organizations),
         invitation::mount(ctx, organizations)?,
-        polity_integrations::consent::mount(ctx)?,
-        credential::mount(credentials),
+        credential::mount(credentials, Arc::new(connections.clone())),
+        consent::mount(&consents, enforced),
+        connection::mount(&connections),
     ];
     all.retain(|mounted| wanted.is_empty() || wanted.iter().any(|name| name == mounted.service.name));
     Ok(all)

@@ -28,6 +28,7 @@ mod logs;
 mod others;
 mod people;
 pub mod postgres;
+pub mod provider;
 pub mod server;
 
 use std::{
@@ -121,6 +122,19 @@ impl App {
         Self::start_on(Backend::Sqlite, settings).await.unwrap()
     }
 
+    /// What a program says that does not start with these settings.
+    pub async fn failing(settings: Value) -> String {
+        let place = Place::new(Backend::Sqlite).await.unwrap();
+        let options = Options {
+            clock: Some(place.clock.clone()),
+            capture_mail: true,
+            others: place.doubles.others(),
+            enforced: place.doubles.enforced(),
+        };
+        let opened = Program::open(place.config("data", settings), options).await;
+        opened.err().expect("the program does not open").to_string()
+    }
+
     /// Starts on one database; `None` if there is no PostgreSQL.
     pub async fn start_on(backend: Backend, settings: Value) -> Option<Self> {
         let place = Arc::new(Place::new(backend).await?);
@@ -159,6 +173,7 @@ impl App {
             clock: Some(place.clock.clone()),
             capture_mail: true,
             others: place.doubles.others(),
+            enforced: place.doubles.enforced(),
         };
         let mut program = Program::open(place.config(data, settings), options)
             .await

@@ -8,10 +8,12 @@ use std::{
     },
 };
 
+use async_trait::async_trait;
 use polity_identity::authorization::Others;
+use polity_integrations::consent::{Consent, Ending, Enforced};
 use polity_kernel::{
     caller::Pending,
-    db::{Conn, Error, Result},
+    db::{Conn, Error, Result, Tx},
 };
 use polity_ports::{
     authorization::Tier,
@@ -25,6 +27,8 @@ pub struct Doubles {
     tiers: Mutex<HashMap<String, Tier>>,
     roles: Mutex<HashMap<(String, String), ProjectRole>>,
     are_subscriptions_broken: AtomicBool,
+    stopped: Mutex<Vec<String>>,
+    is_stopping_broken: AtomicBool,
 }
 
 /// The project whose service is out of order.
@@ -41,6 +45,31 @@ impl Doubles {
         self.are_subscriptions_broken.store(are_broken, Ordering::SeqCst);
     }
 
+    /// What was stopped with consents: `ended <id> <why>` or `narrowed <id> <id>`, in order. It is noted when it is asked for,
+    /// whether or not that is kept.
+    pub fn stopped(&self) -> Vec<String> {
+        self.stopped.lock().unwrap().clone()
+    }
+
+    /// Says whether what rests on consents cannot be stopped now.
+    pub fn break_stopping(&self, is_broken: bool) {
+        self.is_stopping_broken.store(is_broken, Ordering::SeqCst);
+    }
+
+    fn stop(&self, what: String) -> Result<u64> {
+        if self.is_stopping_broken.load(Ordering::SeqCst) {
+            return Err(Error::Unavailable(
+                "the double that is stopped is out of order".to_owned(),
+            ));
+        }
+        self.stopped.lock().unwrap().push(what);
+        Ok(1)
+    }
+
+    pub(crate) fn enforced(self: &Arc<Self>) -> Vec<Arc<dyn Enforced>> {
+        vec![Arc::clone(self) as Arc<dyn Enforced>]
+    }
+
     /// Says what somebody is to a project.
     pub fn shares(&self, project_id: &str, user_id: &str, role: ProjectRole) {
         let key = (project_id.to_owned(), user_id.to_owned());
@@ -52,6 +81,21 @@ impl Doubles {
             subscriptions: Some(Arc::clone(self) as Arc<dyn Subscriptions>),
             projects: Some(Arc::clone(self) as Arc<dyn Projects>),
         }
+    }
+}
+
+#[async_trait]
+impl Enforced for Doubles {
+    fn what(&self) -> &'static str {
+        "double"
+    }
+
+    async fn ended(&self, _: &mut Tx, consent: &Consent, why: Ending) -> Result<u64> {
+        self.stop(format!("ended {} {}", consent.id, why.as_str()))
+    }
+
+    async fn narrowed(&self, _: &mut Tx, before: &Consent, after: &Consent) -> Result<u64> {
+        self.stop(format!("narrowed {} {}", before.id, after.id))
     }
 }
 

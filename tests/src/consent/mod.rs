@@ -1,105 +1,115 @@
-//! Consent over HTTP, on both databases.
+//! Consents over HTTP, on both databases: given, renewed, taken back, and the history that holds what happened.
 
-use polity_testing::{App, Person};
+mod access;
+mod chain;
+mod cleaning;
+mod grants;
+mod lifecycle;
+mod races;
+mod siblings;
+
+use polity_kernel::{event::Event, job::NewJob};
+use polity_testing::{Answer, App, Person};
 use serde_json::{Value, json};
 
 const BASE: &str = "/api/v1/integration/consents";
 
-/// Somebody's new one: its id.
-async fn create(app: &App, owner: &Person, name: &str) -> String {
-    let body = json!({ "name": name });
-    let made = app
-        .post(BASE)
-        .bearer(&owner.access_token)
-        .json(&body)
-        .send()
+/// What somebody may consent to.
+fn consent(more: Value) -> Value {
+    let mut body = json!({
+        "purpose": "third_party",
+        "subject_kind": "oauth_connection",
+        "entity_type": "oauth_app",
+        "entity_id": "github",
+        "description": "Acme reads the names of your repositories.",
+        "requested_permissions": ["read:code", "write:code"],
+        "granted_permissions": ["read:code"],
+    });
+    for (name, value) in more.as_object().cloned().unwrap_or_default() {
+        body[name] = value;
+    }
+    body
+}
+
+/// A person consents, in their own workspace or another.
+async fn grant_in(app: &App, person: &Person, workspace: Option<&str>, more: Value) -> Answer {
+    let query = workspace.map_or_else(String::new, |id| format!("?workspace_id={id}"));
+    let ask = app.post(&format!("{BASE}{query}")).bearer(&person.access_token);
+    ask.header("User-Agent", "Acme/1").json(&consent(more)).send().await
+}
+
+/// The id of a new consent in somebody's own workspace.
+async fn granted(app: &App, person: &Person, more: Value) -> String {
+    let answer = grant_in(app, person, None, more).await.expect(201);
+    answer.text_at("/id").to_owned()
+}
+
+/// A person takes a consent back.
+async fn revoke(app: &App, person: &Person, id: &str) -> Answer {
+    let path = format!("{BASE}/{id}");
+    app.delete(&path).bearer(&person.access_token).send().await
+}
+
+/// What a service sees for somebody; it does so however late it is.
+async fn seen(app: &App, user_id: &str, path: &str) -> Answer {
+    let ask = app.get(&format!("{BASE}{path}")).service().on_behalf_of(user_id);
+    ask.send().await
+}
+
+/// A consent as it is now.
+async fn look(app: &App, user_id: &str, id: &str) -> Value {
+    seen(app, user_id, &format!("/{id}")).await.expect(200).body
+}
+
+/// What an administrator sees.
+async fn admin(app: &App, path: &str) -> Answer {
+    app.get(&format!("{BASE}/admin{path}")).service().send().await
+}
+
+/// How it stands with a purpose in somebody's own workspace.
+async fn standing(app: &App, user_id: &str, purpose: &str) -> Value {
+    let status = seen(app, user_id, "/status").await.expect(200);
+    let purposes = status.body["purposes"].as_array().unwrap();
+    assert_eq!(purposes.len(), 4);
+    purposes.iter().find(|one| one["purpose"] == purpose).unwrap().clone()
+}
+
+/// The names of what happened to somebody's consents, in order.
+async fn happened(app: &App, user_id: &str) -> Vec<String> {
+    let found = admin(app, &format!("/users/{user_id}/history?limit=1000"))
         .await
         .expect(200);
-    made.text_at("/id").to_owned()
+    let items = found.body["items"].as_array().unwrap();
+    items
+        .iter()
+        .map(|one| one["event"].as_str().unwrap().to_owned())
+        .collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_created_is_its_owners_and_is_there_for_nobody_else() {
-    App::each(async |app| {
-        let ada = app.register("ada@example.com").await;
-        let eve = app.register("eve@example.com").await;
-        let path = format!("{BASE}/{}", create(&app, &ada, "First").await);
-        let found = app.get(&path).bearer(&ada.access_token).send().await.expect(200);
-        assert_eq!(found.text_at("/name"), "First");
-        let foreign = app.get(&path).bearer(&eve.access_token).send().await.expect(404);
-        let missing = app
-            .get(&format!("{BASE}/nothing"))
-            .bearer(&eve.access_token)
-            .send()
-            .await
-            .expect(404);
-        assert_eq!(foreign.body["detail"], missing.body["detail"]);
-        let body = json!({ "name": "" });
-        app.post(BASE)
-            .bearer(&ada.access_token)
-            .json(&body)
-            .send()
-            .await
-            .expect(422);
-    })
-    .await;
+/// Whether somebody's chain is whole.
+async fn is_whole(app: &App, id: &str) -> bool {
+    admin(app, &format!("/chains/{id}")).await.expect(200).body["is_whole"] == true
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_have_every_one_once_and_creating_again_with_a_key_creates_nothing() {
-    App::each(async |app| {
-        let ada = app.register("ada@example.com").await;
-        let mut made = Vec::new();
-        for n in 0..7 {
-            made.push(create(&app, &ada, &format!("No {n}")).await);
-        }
-        for _ in 0..2 {
-            let ask = app
-                .post(BASE)
-                .bearer(&ada.access_token)
-                .header("Idempotency-Key", "once");
-            let answer = ask.json(&json!({ "name": "Once" })).send().await.expect(200);
-            made.push(answer.text_at("/id").to_owned());
-        }
-        made.sort();
-        made.dedup();
-        assert_eq!(made.len(), 8);
-        let (mut seen, mut cursor) = (Vec::new(), String::new());
-        loop {
-            let path = format!("{BASE}?limit=3&cursor={cursor}");
-            let page = app.get(&path).bearer(&ada.access_token).send().await.expect(200);
-            let items = page.body["items"].as_array().unwrap();
-            seen.extend(items.iter().map(|one| one["id"].as_str().unwrap().to_owned()));
-            match &page.body["next_cursor"] {
-                Value::String(next) => cursor.clone_from(next),
-                _ => break,
-            }
-        }
-        seen.sort();
-        assert_eq!(seen, made);
-    })
-    .await;
+/// Runs a job now.
+async fn run(app: &App, kind: &'static str) {
+    let mut tx = app.ctx.db.begin().await.unwrap();
+    app.ctx
+        .jobs
+        .enqueue(&mut tx, NewJob::new(kind, json!(null)))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    app.settle().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_has_more_than_they_may_and_what_is_a_deleted_persons_goes_with_them() {
-    let settings = json!({ "consent": { "most_per_owner": 2 } });
-    App::each_with(settings, async |app| {
-        let ada = app.register("ada@example.com").await;
-        for name in ["First", "Second"] {
-            create(&app, &ada, name).await;
-        }
-        let third = app
-            .post(BASE)
-            .bearer(&ada.access_token)
-            .json(&json!({ "name": "Third" }));
-        third.send().await.expect(400);
-        let path = format!("/api/v1/accounts/profile/{}", ada.user_id);
-        app.delete(&path).bearer(&ada.access_token).send().await.expect(200);
-        app.settle().await;
-        let mut read = app.ctx.db.read().await.unwrap();
-        let (left,) = read.sql("select count(*) from consent").one::<(i64,)>().await.unwrap();
-        assert_eq!(left, 0);
-    })
-    .await;
+/// What was said.
+async fn said(app: &App, what: &str) -> Vec<Event> {
+    app.settle().await;
+    let subject = format!("integration_service.consent.{what}");
+    app.ctx
+        .events
+        .read_after(&app.ctx.db, 0, &[&subject], 1_000)
+        .await
+        .unwrap()
 }

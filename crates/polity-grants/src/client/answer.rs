@@ -14,29 +14,29 @@ use crate::{
 /// The longest life that is believed: ten years, in seconds.
 const LONGEST: i64 = 10 * 365 * 24 * 60 * 60;
 
-/// The tokens of an answer. `asked` are the scopes it has if it does not say (RFC 6749 5.1).
+/// The tokens of an answer, and all of its members. `asked` are the scopes it has if it does not say (RFC 6749 5.1).
 pub(super) fn tokens(
     provider: &Provider,
     response: &Response,
     asked: &[String],
     asked_at: Millis,
-) -> Result<TokenSet, Failure> {
+) -> Result<(TokenSet, Map<String, Value>), Failure> {
     let Some(fields) = fields(provider, response) else {
-        return Err(of_answer(provider, response, None));
+        return Err(of_answer(provider, response, None, asked_at));
     };
     if let Some(code) = error_code(&fields) {
-        return Err(of_answer(provider, response, Some(&code)));
+        return Err(of_answer(provider, response, Some(&code), asked_at));
     }
     let secret = |name: &str| text(&fields, name).filter(|text| !text.is_empty()).map(Secret::from);
     let access = secret("access_token").or_else(|| secret("token"));
     let Some(access) = access.filter(|_| response.is_success()) else {
-        return Err(of_answer(provider, response, None));
+        return Err(of_answer(provider, response, None, asked_at));
     };
     let life = fields
         .get("expires_in")
         .and_then(seconds)
         .or(provider.default_expiry.map(i64::from));
-    Ok(TokenSet {
+    let tokens = TokenSet {
         access,
         refresh: secret("refresh_token").or_else(|| secret("refreshToken")),
         token_type: text(&fields, "token_type")
@@ -48,7 +48,8 @@ pub(super) fn tokens(
         expires_at: life.map(|seconds| asked_at.saturating_add(seconds.saturating_mul(SECOND))),
         scopes: text(&fields, "scope").map_or_else(|| asked.to_vec(), scopes),
         obtained_at: asked_at,
-    })
+    };
+    Ok((tokens, fields))
 }
 
 /// The members of an answer, from JSON or a form; `None` for HTML and other things.

@@ -57,10 +57,10 @@ impl Client {
         let now = self.clock.now();
         let response = self.post(app, &url, form, now).await?;
         let Some(fields) = answer::fields(&app.provider, &response) else {
-            return Err(of_answer(&app.provider, &response, None));
+            return Err(of_answer(&app.provider, &response, None, now));
         };
         if let Some(code) = answer::error_code(&fields) {
-            return Err(of_answer(&app.provider, &response, Some(&code)));
+            return Err(of_answer(&app.provider, &response, Some(&code), now));
         }
         let text = |name: &str| fields.get(name).and_then(Value::as_str);
         let number = |name: &str, most: i64| {
@@ -71,7 +71,7 @@ impl Client {
         };
         let address = text("verification_uri").or_else(|| text("verification_url"));
         let (Some(device), Some(user), Some(address)) = (text("device_code"), text("user_code"), address) else {
-            return Err(of_answer(&app.provider, &response, None));
+            return Err(of_answer(&app.provider, &response, None, now));
         };
         Ok(DeviceCode {
             device_code: device.into(),

@@ -3,6 +3,7 @@
 //! Each call sends one request, once. What a failure means, is in [`crate::failure`]; whether a refresh may be sent at
 //! all, is the [`crate::manager`]'s affair.
 
+mod account;
 mod answer;
 mod authorize;
 mod device;
@@ -14,22 +15,21 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use polity_seal::Secret;
-use serde_json::Value;
-
 use self::request::{Form, token_request};
 pub use self::{
+    account::{Account, Exchanged},
     authorize::Authorization,
     device::{DeviceCode, DevicePoll},
     jwt::{Algorithm, Assertion, SigningKey},
 };
 use crate::{
     clock::{Clock, Millis, Random},
-    failure::{Failure, of_answer},
-    http::{Http, Method, Request, Response},
+    failure::Failure,
+    http::{Http, Response},
     provider::Provider,
     token::TokenSet,
 };
+use polity_seal::Secret;
 
 /// What a provider knows its client by.
 #[derive(Debug, Clone)]
@@ -77,14 +77,14 @@ impl Client {
     }
 
     /// Trades a code for tokens (RFC 6749 4.1.3). A code works once: after [`Failure::Unknown`] the owner begins anew.
-    pub async fn exchange(&self, app: &App, code: &Secret, begun: &Authorization) -> Result<TokenSet, Failure> {
+    pub async fn exchange(&self, app: &App, code: &Secret, begun: &Authorization) -> Result<Exchanged, Failure> {
         let mut form = Form::new("authorization_code");
         form.add("code", code.expose());
         form.add("redirect_uri", &begun.redirect_uri);
         if let Some(verifier) = &begun.verifier {
             form.add("code_verifier", verifier.expose());
         }
-        self.tokens(app, form, &begun.scopes).await
+        self.exchanged(app, form, &begun.scopes).await
     }
 
     /// Asks for the next set (RFC 6749 6). A refresh token that the answer does not replace stays.
@@ -125,28 +125,18 @@ impl Client {
         self.tokens(app, form, scopes).await
     }
 
-    /// What the provider says about whose token it is, as JSON.
-    pub async fn userinfo(&self, app: &App, tokens: &TokenSet) -> Result<Value, Failure> {
-        let Some(url) = &app.provider.userinfo_url else {
-            return Err(Failure::misconfigured("the provider has no `userinfo_url`"));
-        };
-        let mut request = Request::new(Method::Get, url, self.timeout);
-        let bearer = format!("Bearer {}", tokens.access.expose());
-        request.headers.push(("authorization", bearer.into()));
-        request.headers.push(("accept", "application/json".into()));
-        let response = self.http.send(request).await?;
-        let read = response
-            .is_success()
-            .then(|| serde_json::from_slice(&response.body).ok());
-        read.flatten().ok_or_else(|| of_answer(&app.provider, &response, None))
+    async fn tokens(&self, app: &App, form: Form, asked: &[String]) -> Result<TokenSet, Failure> {
+        Ok(self.exchanged(app, form, asked).await?.tokens)
     }
 
-    async fn tokens(&self, app: &App, form: Form, asked: &[String]) -> Result<TokenSet, Failure> {
+    async fn exchanged(&self, app: &App, form: Form, asked: &[String]) -> Result<Exchanged, Failure> {
         // The time before the call: a token seems to end earlier than it does, never later.
         let asked_at = self.clock.now();
         let url = app.provider.token_url.clone();
         let response = self.post(app, &url, form, asked_at).await?;
-        answer::tokens(&app.provider, &response, asked, asked_at)
+        let (tokens, fields) = answer::tokens(&app.provider, &response, asked, asked_at)?;
+        let answer = account::beside(fields, &tokens);
+        Ok(Exchanged { tokens, answer })
     }
 
     async fn post(&self, app: &App, url: &str, form: Form, now: Millis) -> Result<Response, Failure> {

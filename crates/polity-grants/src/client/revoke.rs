@@ -24,14 +24,18 @@ impl Client {
         };
         let response = match app.provider.revocation {
             Revocation::None => return Ok(false),
-            Revocation::Rfc7009 => {
+            style @ (Revocation::Rfc7009 | Revocation::NamedField) => {
                 let mut form = Form::empty();
-                let (token, hint) = match &tokens.refresh {
+                let (token, kind) = match &tokens.refresh {
                     Some(refresh) => (refresh, "refresh_token"),
                     None => (&tokens.access, "access_token"),
                 };
-                form.add("token", token.expose());
-                form.add("token_type_hint", hint);
+                if style == Revocation::NamedField {
+                    form.add(kind, token.expose());
+                } else {
+                    form.add("token", token.expose());
+                    form.add("token_type_hint", kind);
+                }
                 self.post(app, url, form, self.clock.now()).await?
             }
             Revocation::Bearer => {
@@ -46,7 +50,7 @@ impl Client {
         if response.is_success() && code.is_none() {
             return Ok(true);
         }
-        match of_answer(&app.provider, &response, code.as_deref()) {
+        match of_answer(&app.provider, &response, code.as_deref(), self.clock.now()) {
             // It had ended already.
             Failure::Reauthorize { .. } => Ok(true),
             failure => Err(failure),

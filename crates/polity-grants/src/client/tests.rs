@@ -1,5 +1,6 @@
 //! Requests as they are sent, and answers as providers send them.
 
+mod account;
 mod flows;
 
 use std::{
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::{
-    http::{Body, HttpError},
+    http::{Body, HttpError, Request},
     provider::testing::provider,
     testing::{CountingRandom, TestClock},
 };
@@ -171,7 +172,7 @@ async fn a_code_is_traded_with_its_verifier() {
         r#"{"access_token":"a1","refresh_token":"r1","expires_in":60,"scope":"read, write","token_type":"Bearer"}"#;
     let (client, app, sent) = set_up("", &[(200, body)]);
     let (_, begun) = client.authorize(&app, "https://me.example.com/", &[]).unwrap();
-    let tokens = client.exchange(&app, &"c".into(), &begun).await.unwrap();
+    let tokens = client.exchange(&app, &"c".into(), &begun).await.unwrap().tokens;
     assert_eq!(sent.form()["code_verifier"], begun.verifier.unwrap().expose());
     assert_eq!(
         (tokens.expires_at, tokens.token_type.as_str()),

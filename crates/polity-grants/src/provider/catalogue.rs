@@ -71,6 +71,13 @@ impl Catalogue {
         }
     }
 
+    /// With the entries of another catalogue; of two with one name, the other's.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.providers.extend(other.providers);
+        self
+    }
+
     /// The provider of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Provider>> {
         self.providers.get(name)

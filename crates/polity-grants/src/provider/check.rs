@@ -28,6 +28,8 @@ pub(super) fn provider(entry: &Provider, loopback: bool) -> Vec<Wrong> {
     wrong.extend(addresses(entry, loopback));
     wrong.extend(rules(entry));
     wrong.extend(parameters(entry));
+    let identity = entry.identity.as_ref();
+    wrong.extend(identity.map_or_else(Vec::new, |one| one.wrong(entry.userinfo_url.as_deref())));
     wrong
 }
 

@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod check;
+mod identity;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -14,7 +15,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::catalogue::{Catalogue, CatalogueError};
+pub use self::{
+    catalogue::{Catalogue, CatalogueError},
+    identity::{Identity, IdentitySource},
+};
 
 /// How one provider speaks OAuth 2 (RFC 6749).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,8 @@ pub struct Provider {
     pub device_url: Option<String>,
     /// Where it says whose token it is.
     pub userinfo_url: Option<String>,
+    /// How it is known whose account a grant is of.
+    pub identity: Option<Identity>,
     /// The provider's own text on all this.
     pub documentation: String,
     /// Scopes asked for unless others are.
@@ -180,6 +186,8 @@ pub enum Revocation {
     None,
     /// RFC 7009, the refresh token if there is one.
     Rfc7009,
+    /// A form with the refresh token as `refresh_token`, or the access token as `access_token`.
+    NamedField,
     /// A request with the access token as bearer and no body.
     Bearer,
     /// `DELETE` with Basic and the access token in a JSON body; `{client_id}` in the address is replaced.
@@ -198,4 +206,6 @@ pub enum Quirk {
     JsonRequests,
     /// `unauthorized_client` at a refresh says that the refresh token ended.
     UnauthorizedClientEndsGrant,
+    /// `invalid_request` says that the code or the refresh token ended.
+    InvalidRequestEndsGrant,
 }

@@ -73,6 +73,41 @@ fn every_error_has_entry_and_field() {
             "extra_token_params",
         ),
         ("verified = false", "verified = false\nsurprise = 1", "surprise"),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"userinfo\", id = \"/id\" }",
+            "identity.source",
+        ),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"token\", id = \"id\" }",
+            "identity.id",
+        ),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"token\", id = \"\" }",
+            "identity.id",
+        ),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"token\", id = \"/id\", email = \"/a~2\" }",
+            "identity.email",
+        ),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"token\", id = \"/id\", name = \"name\" }",
+            "identity.name",
+        ),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"token\", id = \"/id\", body = \"{}\" }",
+            "identity.body",
+        ),
+        (
+            "verified = false",
+            "verified = false\nidentity = { source = \"magic\", id = \"/id\" }",
+            "magic",
+        ),
         ("verified = false", "", "verified"),
         ("verified = false", "verified = false\nclient_auth = \"magic\"", "magic"),
     ] {
@@ -121,5 +156,31 @@ fn scopes_are_asked_for_once() {
 
 #[test]
 fn the_catalogue_of_the_library_is_right() {
-    Catalogue::builtin().unwrap();
+    let catalogue = Catalogue::builtin().unwrap();
+    for name in [
+        "adobe",
+        "atlassian",
+        "dropbox",
+        "github",
+        "gitlab",
+        "google",
+        "linear",
+        "microsoft",
+        "notion",
+        "sentry",
+        "slack",
+        "x",
+    ] {
+        let provider = catalogue.get(name).unwrap();
+        assert!(provider.identity.is_some() && !provider.api_hosts.is_empty(), "{name}");
+    }
+    // Where a used refresh token may be used again, its documentation said so: a new entry has to be looked at here.
+    let recovers = |provider: &&std::sync::Arc<Provider>| provider.recovery != Recovery::Reauthorize;
+    let names: Vec<_> = catalogue
+        .iter()
+        .filter(recovers)
+        .map(|provider| &provider.name)
+        .collect();
+    assert_eq!(names, ["atlassian", "dropbox", "google", "microsoft"]);
+    assert!(catalogue.iter().filter(recovers).all(|provider| provider.verified));
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, HeaderValue, header, request::Parts, uri::Authority};
-use polity_kernel::http::{Problem, codes};
+use polity_kernel::http::{Cookies, Problem, codes};
 
 use super::{Auth, Error};
 
@@ -13,6 +13,7 @@ const NAME: &str = "refresh_token";
 /// What cookies depend on: the headers of a request, and the host it was sent to.
 pub(super) struct Browser {
     headers: HeaderMap,
+    cookies: Cookies,
     /// With its port, as the client wrote it. HTTP/2 has it in the address instead of a header (RFC 9113, 8.3.1).
     host: Option<Authority>,
 }
@@ -23,20 +24,14 @@ impl Browser {
         let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
         Self {
             headers: parts.headers.clone(),
+            cookies: Cookies::of(&parts.headers),
             host: host.or_else(|| parts.uri.authority().cloned()),
         }
     }
 
     /// The refresh token among the cookies.
     pub(super) fn refresh_token(&self) -> Option<String> {
-        let cookies = self.headers.get_all(header::COOKIE);
-        cookies
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(name, value)| *name == NAME && !value.is_empty())
-            .map(|(_, value)| value.to_owned())
+        self.cookies.named(NAME).map(str::to_owned)
     }
 
     /// The bearer token, if there is one.

@@ -3,7 +3,10 @@
 //! What a process remembers of a credential is dropped when anything it rests on changes: the credential itself, its
 //! organization, the person it acts for; see [`polity_kernel::cache`].
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName};
@@ -15,6 +18,8 @@ use polity_kernel::{
     http::Problem,
     limit::{Usage, Window},
 };
+
+use polity_ports::integration::Connected;
 
 use super::{
     Error,
@@ -43,6 +48,8 @@ pub struct Inner {
     /// Quotas of which it was told, as far as this process remembers.
     pub(super) told: moka::sync::Cache<String, ()>,
     remembered: Arc<Cache<String, Arc<Known>>>,
+    /// Said when the service is mounted: connections are another domain's.
+    pub(super) connected: OnceLock<Arc<dyn Connected>>,
 }
 
 impl std::ops::Deref for Credentials {
@@ -111,6 +118,7 @@ impl Credentials {
             told: moka::sync::Cache::new(10_000),
             settings,
             remembered,
+            connected: OnceLock::new(),
             ctx: ctx.clone(),
         })))
     }

@@ -28,6 +28,8 @@ mod store;
 mod tenancy;
 mod usage;
 
+use std::sync::Arc;
+
 use polity_kernel::{
     Ctx,
     config::Section,
@@ -35,6 +37,7 @@ use polity_kernel::{
     http::FromRef,
     service::{Mounted, Service},
 };
+use polity_ports::integration::Connected;
 
 pub use engine::Credentials;
 pub use error::Error;
@@ -95,9 +98,10 @@ impl FromRef<Credentials> for Ctx {
     }
 }
 
-/// The service, ready to be composed. From then on uses are written, whichever face is served.
+/// The service, ready to be composed. From then on uses are written, whichever face is served. `connected` is said once.
 #[must_use]
-pub fn mount(credentials: &Credentials) -> Mounted {
+pub fn mount(credentials: &Credentials, connected: Arc<dyn Connected>) -> Mounted {
+    drop(credentials.connected.set(connected));
     let ctx = &credentials.ctx;
     ctx.spawn(usage::keep_writing(credentials.clone()));
     let mut mounted = Mounted::new(&SERVICE, api::routes(), credentials.clone());

@@ -22,6 +22,7 @@ pub(crate) mod archive;
 mod error;
 mod events;
 mod jobs;
+mod membership;
 mod model;
 mod service;
 mod settings;

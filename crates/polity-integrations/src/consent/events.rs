@@ -1,36 +1,53 @@
-//! What it hears: people go.
+//! What consents hear: people and organizations go.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use polity_kernel::{
-    Ctx,
     db::Tx,
     event::{Consumer, Event, HandleError, Handler},
 };
-use polity_ports::{Said, account::UserDeleted};
+use polity_ports::{
+    Said,
+    account::{UserDeleted, UserErased},
+    organization::{MemberRemoved, OrganizationDeleted},
+};
 
-use super::jobs;
+use super::{Consents, jobs};
+use crate::read;
 
-/// Has removed what belongs to people whose account is deleted.
-struct FollowAccounts(Ctx);
+/// Ends consents with those who gave them, or whom they were given in.
+struct FollowOwners(Consents);
 
 #[async_trait]
-impl Handler for FollowAccounts {
+impl Handler for FollowOwners {
     async fn handle(&self, tx: &mut Tx, event: &Event) -> Result<(), HandleError> {
-        let said: UserDeleted =
-            serde_json::from_value(event.data.clone()).map_err(|error| HandleError::Dead(error.to_string()))?;
-        // However much it is, it is removed beside the events, some in each transaction.
-        let asked = self.0.jobs.enqueue(tx, jobs::forget(&said.user_id)).await;
-        asked.map(drop).map_err(|error| HandleError::Retry(error.to_string()))
+        // However much it is, it is done beside the events, some in each transaction.
+        let job = match event.r#type.as_str() {
+            UserDeleted::TYPE => jobs::end_person(&read::<UserDeleted>(event)?.user_id, None),
+            MemberRemoved::TYPE => {
+                let said: MemberRemoved = read(event)?;
+                jobs::end_person(&said.user_id, Some(&said.organization_id))
+            }
+            UserErased::TYPE => jobs::forget(&read::<UserErased>(event)?.user_id),
+            OrganizationDeleted::TYPE => jobs::end_workspace(&read::<OrganizationDeleted>(event)?.organization_id),
+            _ => return Ok(()),
+        };
+        self.0.ctx.jobs.enqueue(tx, job).await?;
+        Ok(())
     }
 }
 
 /// The consumers of this service.
-pub(super) fn consumers(ctx: &Ctx) -> Vec<Consumer> {
+pub(super) fn consumers(consents: &Consents) -> Vec<Consumer> {
     vec![Consumer {
-        name: "consent.follow_accounts",
-        types: &[UserDeleted::TYPE],
-        handler: Arc::new(FollowAccounts(ctx.clone())),
+        name: "consent.follow_owners",
+        types: &[
+            UserDeleted::TYPE,
+            UserErased::TYPE,
+            OrganizationDeleted::TYPE,
+            MemberRemoved::TYPE,
+        ],
+        handler: Arc::new(FollowOwners(consents.clone())),
     }]
 }

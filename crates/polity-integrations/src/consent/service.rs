@@ -1,68 +1,82 @@
 //! The rules, named by the contract. No HTTP here.
+//!
+//! Whoever changes a person's consents holds the lock of the person; it comes before every other lock but that of the workspace.
+
+mod audit;
+mod chain;
+mod ending;
+mod grant;
+mod keeping;
+mod lifecycle;
+mod reading;
 
 use polity_kernel::{
-    Ctx,
-    db::{Conn, Cursor, Tx},
-};
-use polity_ports::{Said, consent::ConsentCreated};
-
-use super::{
-    Consent, Error,
-    model::{ConsentId, ConsentRow},
-    store,
+    caller::{Caller, Kind},
+    db::Tx,
 };
 
-/// How many rows are deleted in one transaction.
-const AT_ONCE: i64 = 500;
+use super::Error;
 
-/// Creates one; the event is written in the same transaction.
-pub(super) async fn create(tx: &mut Tx, state: &Consent, owner_id: &str, name: &str) -> Result<ConsentRow, Error> {
-    let ctx = &state.ctx;
-    // What is counted and then written is counted by one at a time.
-    tx.lock("consent.owner", owner_id).await?;
-    let most = state.settings.most_per_owner;
-    if store::count(tx, owner_id).await? >= i64::from(most) {
-        return Err(Error::TooMany(most));
+pub(super) use audit::{Found, export, history};
+pub(super) use chain::{ActorKind, AuditEvent, Facts};
+pub use ending::withdraw;
+pub(super) use ending::{end_of_workspace, end_within, revoke};
+pub use grant::{NewConsent, active, grant, hold};
+pub(super) use keeping::{chains, clean_up, verdict, verify_all};
+pub(super) use lifecycle::{follow_clock, forget};
+pub(super) use reading::{find, list, status};
+
+/// Who causes a change, and from where.
+#[derive(Debug, Clone, Default)]
+pub struct By {
+    /// A service that acts for the person; `None`: the person, or nobody.
+    service: Option<String>,
+    is_person: bool,
+    ip_address: Option<String>,
+    user_agent: Option<String>,
+    locale: Option<String>,
+}
+
+impl By {
+    /// Nobody: the clock, or something that happened elsewhere.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self::default()
     }
-    let id = ConsentId(ctx.ids.new_id("consent_"));
-    let row = ConsentRow {
-        id,
-        owner_id: owner_id.to_owned(),
-        name: name.to_owned(),
-        created_at: ctx.clock.now(),
-    };
-    store::insert(tx, &row).await?;
-    let created = ConsentCreated {
-        consent_id: row.id.0.clone(),
-        owner_id: row.owner_id.clone(),
-        name: row.name.clone(),
-        timestamp: row.created_at,
-    };
-    ctx.events.publish(tx, created.event()).await?;
-    Ok(row)
+
+    /// A person, on a page of ours.
+    #[must_use]
+    pub fn person(ip_address: Option<String>, user_agent: Option<String>) -> Self {
+        Self {
+            is_person: true,
+            ip_address,
+            user_agent: user_agent.filter(|agent| !agent.is_empty()),
+            ..Self::default()
+        }
+    }
+
+    /// A caller who is a person, or acts for one. Address and program are the person's: those of the request, or what a
+    /// service says they are.
+    #[must_use]
+    pub fn caller(caller: &Caller, ip_address: Option<String>, user_agent: Option<String>) -> Self {
+        Self {
+            service: (caller.kind == Kind::Service).then(|| caller.id.clone()),
+            is_person: true,
+            ip_address,
+            user_agent: user_agent.filter(|agent| !agent.is_empty()),
+            locale: None,
+        }
+    }
+
+    /// The same, in a language.
+    #[must_use]
+    pub fn in_language(mut self, locale: Option<String>) -> Self {
+        self.locale = locale;
+        self
+    }
 }
 
-/// One of the owner's; another's answers like one that does not exist.
-pub(super) async fn get(conn: &mut Conn, owner_id: &str, id: &ConsentId) -> Result<ConsentRow, Error> {
-    store::find(conn, owner_id, id).await?.ok_or(Error::NotFound)
-}
-
-/// Some of the owner's, newest first, after a place.
-pub(super) async fn list(
-    conn: &mut Conn,
-    owner_id: &str,
-    after: Option<&Cursor>,
-    limit: i64,
-) -> Result<Vec<ConsentRow>, Error> {
-    Ok(store::list(conn, owner_id, after, limit).await?)
-}
-
-/// Removes what belongs to somebody who is gone, some in each transaction; says how much.
-pub(super) async fn forget(ctx: &Ctx, owner_id: &str) -> Result<u64, Error> {
-    let owner_id = owner_id.to_owned();
-    let done = ctx.db.in_batches(move |tx| {
-        let owner_id = owner_id.clone();
-        Box::pin(async move { store::delete_some(tx, &owner_id, AT_ONCE).await })
-    });
-    Ok(done.await?)
+/// Makes the changes to one person's consents pass one after the other.
+async fn lock_person(tx: &mut Tx, user_id: &str) -> Result<(), Error> {
+    Ok(tx.lock("consent.person", user_id).await?)
 }

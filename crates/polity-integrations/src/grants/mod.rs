@@ -25,7 +25,12 @@ use polity_grants::{
     store::Store,
     token,
 };
-use polity_kernel::{Ctx, cache::Stale, secret::SealedColumn};
+use polity_kernel::{
+    Ctx,
+    cache::Stale,
+    db::{Result, Tx},
+    secret::SealedColumn,
+};
 
 use self::parts::{KernelClock, KernelTasks};
 pub use self::{
@@ -40,13 +45,21 @@ pub use self::{
 pub const TABLES: &str = include_str!("tables.sql");
 
 /// The sealed columns, for that service.
-pub const SEALED: &[SealedColumn] = &[
+pub const SEALED: [SealedColumn; 2] = [
     SealedColumn::new("integration_grant", "id", "sealed").bound_by(token::place),
     SealedColumn::new("integration_pending_authorization", "id", "sealed").bound_by(connect::place),
 ];
 
 /// The kind of locks and of what processes tell one another.
 const KIND: &str = "grant";
+
+/// Keeps a grant as it is, by its id, until the transaction ends. What stands on a grant and has its id is kept with it.
+///
+/// # Errors
+/// What the database says.
+pub async fn lock(tx: &mut Tx, id: &str) -> Result<()> {
+    tx.lock(KIND, id).await
+}
 
 /// The library at work in this process. Cheap to clone.
 #[derive(Clone)]

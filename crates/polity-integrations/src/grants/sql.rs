@@ -81,6 +81,13 @@ impl Sql {
         Ok(removed)
     }
 
+    /// Keeps a pending authorization for `life` milliseconds, in the caller's transaction.
+    pub async fn put_state_in(&self, tx: &mut Tx, pending: Pending, life: Millis) -> Result<(), Error> {
+        let until = moment(self.time().saturating_add(life));
+        let Pending { key, browser, sealed } = pending;
+        store::insert_pending(tx, &key, &browser, &sealed, until).await
+    }
+
     fn time(&self) -> Millis {
         millis(self.ctx.clock.now())
     }
@@ -200,11 +207,8 @@ impl Store for Sql {
     }
 
     async fn put_state(&self, pending: Pending, life: Millis) -> Result<(), StoreError> {
-        let until = moment(self.time().saturating_add(life));
         let mut tx = self.begin().await?;
-        let Pending { key, browser, sealed } = pending;
-        let put = store::insert_pending(&mut tx, &key, &browser, &sealed, until).await;
-        put.map_err(failed)?;
+        self.put_state_in(&mut tx, pending, life).await.map_err(failed)?;
         tx.commit().await.map_err(failed)
     }
 

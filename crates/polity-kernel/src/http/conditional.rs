@@ -79,3 +79,30 @@ impl<R: OperationOutput> OperationOutput for Created<R> {
         R::operation_response(ctx, operation)
     }
 }
+
+/// An answer that may set a cookie (RFC 6265, 4.1).
+#[derive(Debug, Clone)]
+pub struct SetsCookie<R> {
+    /// The cookie with its attributes.
+    pub cookie: Option<HeaderValue>,
+    /// The answer.
+    pub answer: R,
+}
+
+impl<R: IntoResponse> IntoResponse for SetsCookie<R> {
+    fn into_response(self) -> Response {
+        let mut response = self.answer.into_response();
+        if let Some(cookie) = self.cookie {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+}
+
+impl<R: OperationOutput> OperationOutput for SetsCookie<R> {
+    type Inner = R::Inner;
+
+    fn operation_response(ctx: &mut GenContext, operation: &mut openapi::Operation) -> Option<openapi::Response> {
+        R::operation_response(ctx, operation)
+    }
+}

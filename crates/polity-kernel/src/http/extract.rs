@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use aide::{OperationInput, generate::GenContext, openapi};
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts, RawPathParams};
 use garde::Validate;
-use http::{header, request::Parts};
+use http::{HeaderMap, header, request::Parts};
 use serde::de::DeserializeOwned;
 
 use super::{FieldError, Problem, codes, validate};
@@ -159,6 +159,44 @@ impl<S: Send + Sync> FromRequestParts<S> for UserAgent {
 }
 
 impl OperationInput for UserAgent {}
+
+/// The cookies of a request (RFC 6265, 4.2). What a browser sends beside them decides whether they may be believed.
+#[derive(Debug, Clone, Default)]
+pub struct Cookies(HeaderMap);
+
+impl Cookies {
+    /// Those among these headers.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut own = HeaderMap::new();
+        for value in headers.get_all(header::COOKIE) {
+            own.append(header::COOKIE, value.clone());
+        }
+        Self(own)
+    }
+
+    /// The value of the first cookie of that name that has one.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&str> {
+        let values = self.0.get_all(header::COOKIE).iter();
+        values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(known, value)| *known == name && !value.is_empty())
+            .map(|(_, value)| value)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Cookies {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::of(&parts.headers))
+    }
+}
+
+impl OperationInput for Cookies {}
 
 #[cfg(test)]
 mod tests {

@@ -88,6 +88,13 @@ async fn tokens_are_taken_back() {
     ));
     let (client, app, _) = set_up("", &[]);
     assert_eq!(client.revoke(&app, &old()).await, Ok(false));
+    let more = "revoke_url = \"https://id.example.com/revoke\"\nrevocation = \"named_field\"";
+    let (client, app, sent) = set_up(more, &[(200, ""), (200, "")]);
+    assert_eq!(client.revoke(&app, &old()).await, Ok(true));
+    assert_eq!(sent.form()["refresh_token"], "r0");
+    let none = TokenSet { refresh: None, ..old() };
+    assert_eq!(client.revoke(&app, &none).await, Ok(true));
+    assert_eq!(sent.form()["access_token"], "a0");
     let more = "revoke_url = \"https://api.example.com/apps/{client_id}/grant\"\nrevocation = \"github_grant\"";
     let (client, app, sent) = set_up(more, &[(204, "")]);
     assert_eq!(client.revoke(&app, &old()).await, Ok(true));

@@ -1,17 +1,11 @@
 //! The set-up page: a link that works once and makes the first administrator.
 
-use axum::{
-    body::Bytes,
-    extract::{FromRequest, Request},
-};
 use garde::Validate;
-use http::header;
 use polity_kernel::{
     Secret,
     caller::Public,
-    http::{self as api, IntoResponse, Json, Problem, Query, Response, Result, Routes, State, codes},
+    http::{self as api, Form, Page, Query, Result, Routes, State, escape},
     operation,
-    secret::random_url_safe,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -66,118 +60,14 @@ async fn setup(_: Public, State(auth): State<Auth>, Form(body): Form<SetupIn>) -
     ))
 }
 
-/// A page without assets from elsewhere; its one style is admitted by a nonce.
-struct Page {
-    body: String,
-    nonce: String,
-}
-
-impl IntoResponse for Page {
-    fn into_response(self) -> Response {
-        let policy = format!(
-            "default-src 'none'; style-src 'nonce-{}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-            self.nonce
-        );
-        (
-            [
-                (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
-                (header::CONTENT_SECURITY_POLICY, policy),
-            ],
-            self.body,
-        )
-            .into_response()
-    }
-}
-
-impl aide::OperationOutput for Page {
-    type Inner = String;
-
-    fn operation_response(
-        _: &mut aide::generate::GenContext,
-        _: &mut aide::openapi::Operation,
-    ) -> Option<aide::openapi::Response> {
-        let content = [("text/html".to_owned(), aide::openapi::MediaType::default())]
-            .into_iter()
-            .collect();
-        Some(aide::openapi::Response {
-            description: "The page".to_owned(),
-            content,
-            ..Default::default()
-        })
-    }
-}
-
 fn form(token: &str, done: Option<&str>) -> Page {
-    let nonce = random_url_safe(16);
     let inner = match done {
-        Some(text) => format!("<p role=\"status\">{}</p>", escape(text)),
+        Some(text) => format!("<h1>Polity</h1><p role=\"status\">{}</p>", escape(text)),
         None => format!(include_str!("setup.html"), token = escape(token)),
     };
-    let body = format!(include_str!("page.html"), nonce = nonce, inner = inner);
-    Page { body, nonce }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-}
-
-/// A body as a form or as JSON.
-struct Form<T>(T);
-
-impl<S, T> FromRequest<S> for Form<T>
-where
-    S: Send + Sync,
-    T: serde::de::DeserializeOwned + Validate<Context = ()>,
-{
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let kind = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok())
-            .unwrap_or_default();
-        if !kind.starts_with("application/x-www-form-urlencoded") {
-            let Json(body) = Json::from_request(request, state).await?;
-            return Ok(Self(body));
-        }
-        let (parts, body) = request.into_parts();
-        let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await;
-        let bytes = bytes.map_err(|rejection| Problem::new(codes::PAYLOAD_TOO_LARGE, rejection.to_string()))?;
-        if bytes.contains(&0) || bytes.windows(3).any(|some| some == b"%00") {
-            let problem = "The character U+0000 is not allowed in text";
-            return Err(Problem::field(&[], problem, "nul_not_allowed"));
-        }
-        let form = axum::extract::Form::<T>::from_request(Request::from_parts(parts, bytes.into()), state).await;
-        let axum::extract::Form(body) =
-            form.map_err(|rejection| Problem::new(codes::VALIDATION_FAILED, rejection.to_string()))?;
-        api::check("body", &body)?;
-        Ok(Self(body))
-    }
-}
-
-impl<T: JsonSchema> aide::OperationInput for Form<T> {
-    fn operation_input(ctx: &mut aide::generate::GenContext, operation: &mut aide::openapi::Operation) {
-        <Json<T> as aide::OperationInput>::operation_input(ctx, operation);
-    }
+    Page::new("Polity set-up", inner)
 }
 
 pub(super) fn add(routes: Routes<Auth>) -> Routes<Auth> {
     routes.get("/setup", page()).post("/setup", setup())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_link_says_stays_text() {
-        let page = form("\"><script>alert(1)</script>", None);
-        assert!(!page.body.contains("<script>"));
-        assert!(page.body.contains("&quot;&gt;&lt;script&gt;"));
-        assert!(page.body.contains(&page.nonce));
-    }
 }

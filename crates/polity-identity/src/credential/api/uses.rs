@@ -192,7 +192,7 @@ struct StatusOut {
     api_tokens_count: i64,
     /// Webhooks; there are none yet, see `warnings`.
     active_webhooks_count: i64,
-    /// Connections; there are none yet, see `warnings`.
+    /// Active connections with outside accounts.
     oauth_connections_count: i64,
     /// Plugins; there are none yet, see `warnings`.
     installed_plugins_count: i64,
@@ -222,12 +222,12 @@ async fn status(
     Ok(Json(StatusOut {
         api_tokens_count: found.api_tokens_count,
         active_webhooks_count: 0,
-        oauth_connections_count: 0,
+        oauth_connections_count: found.oauth_connections_count,
         installed_plugins_count: 0,
         api_requests_today: found.api_requests_today,
         rate_limit_remaining: found.rate_limit_remaining,
         rate_limit_reset_at: found.rate_limit_reset_at,
-        warnings: vec!["webhooks_unavailable", "connections_unavailable", "plugins_unavailable"],
+        warnings: vec!["webhooks_unavailable", "plugins_unavailable"],
     }))
 }
 

@@ -219,6 +219,7 @@ pub(crate) async fn calls_today(read: &mut Conn, now: DateTime<Utc>) -> Result<(
 /// How a person's integrations in a workspace are.
 pub(crate) struct Status {
     pub api_tokens_count: i64,
+    pub oauth_connections_count: i64,
     pub api_requests_today: i64,
     pub rate_limit_remaining: u64,
     pub rate_limit_reset_at: DateTime<Utc>,
@@ -231,6 +232,10 @@ pub(crate) async fn status(credentials: &Credentials, workspace: &Workspace) -> 
     let now = ctx.clock.now();
     let mut read = ctx.db.read().await?;
     let count = store::count_live(&mut read, &workspace.id, super::super::model::Kind::Token, None, now).await?;
+    let connected = match credentials.connected.get() {
+        Some(connections) => connections.count(&mut read, &workspace.id).await?,
+        None => 0,
+    };
     let day = now.timestamp() - now.timestamp().rem_euclid(86_400);
     let (requests, _) = store::usage::used(&mut read, &workspace.id, "", "day", day).await?;
     let terms = tenancy::terms(&mut read, &workspace.id).await?;
@@ -247,6 +252,7 @@ pub(crate) async fn status(credentials: &Credentials, workspace: &Workspace) -> 
         .map_or((0, 0), |usage| (usage.remaining, usage.reset_seconds()));
     Ok(Status {
         api_tokens_count: count,
+        oauth_connections_count: connected,
         api_requests_today: requests,
         rate_limit_remaining: remaining,
         rate_limit_reset_at: now + chrono::Duration::seconds(i64::try_from(wait).unwrap_or(0)),

@@ -1,0 +1,335 @@
+//! Connecting begins: a pending connection, a link, and the person's consent.
+
+use polity_grants::connect::LIFE;
+use polity_kernel::{
+    Secret,
+    caller::Caller,
+    db::{Json, Tx},
+    http::Cookies,
+    secret::{constant_time_eq, random_url_safe},
+};
+use serde_json::json;
+use url::Url;
+
+use super::{TICKET, app_of, browser_secret, end, is_allowed, locked, open_app, resting};
+use crate::{
+    connection::{
+        Connections, Error,
+        model::{Connection, OauthApp, Status},
+        store,
+    },
+    consent::{self, By, NewConsent},
+    workspace,
+};
+
+/// A connection to begin.
+pub(in crate::connection) struct NewConnection {
+    pub oauth_app_id: String,
+    pub is_sync_enabled: bool,
+    pub is_shared: bool,
+    pub scopes: Vec<String>,
+    pub way: Way,
+}
+
+/// How a browser comes back.
+#[derive(Debug, Default)]
+pub(in crate::connection) struct Way {
+    /// Where it is sent in the end.
+    pub return_to: Option<String>,
+    /// Which page opened it and is told.
+    pub opener: Option<String>,
+}
+
+/// What was begun.
+pub(in crate::connection) struct Begun {
+    pub connection: Connection,
+    /// The page that asks for consent, if that is missing, and leads on to the provider.
+    pub connect_url: Secret,
+    /// The provider's own page, where the person has consented already.
+    pub provider_url: Option<Secret>,
+}
+
+/// Begins a connection (5.4.1).
+pub(in crate::connection) async fn begin(
+    tx: &mut Tx,
+    connections: &Connections,
+    caller: &Caller,
+    workspace_id: Option<&str>,
+    new: NewConnection,
+) -> Result<Begun, Error> {
+    let ctx = &connections.ctx;
+    let workspace = workspace::keep(tx, &*connections.members, caller, workspace_id).await?;
+    if !workspace.may_change() {
+        return Err(Error::Forbidden);
+    }
+    let app = open_app(tx, &new.oauth_app_id).await?;
+    let now = ctx.clock.now();
+    let mut connection = Connection {
+        id: ctx.ids.new_id("con_"),
+        user_id: workspace.user_id,
+        workspace_id: workspace.id,
+        oauth_app_id: app.id.clone(),
+        status: Status::Pending,
+        is_sync_enabled: new.is_sync_enabled,
+        is_shared: new.is_shared,
+        requested_scopes: Json(scopes(connections, &app, &new.scopes)?),
+        granted_scopes: Json(Vec::new()),
+        missing_scopes: Json(Vec::new()),
+        external_user_id: String::new(),
+        external_user_email: None,
+        external_user_data: None,
+        token_expires_at: None,
+        refresh_failures: 0,
+        error: None,
+        last_verified_at: None,
+        return_to: None,
+        opener: None,
+        ticket_hash: None,
+        is_opened: false,
+        state_hash: None,
+        waits_until: None,
+        replaced_by: None,
+        created_at: now,
+        updated_at: now,
+        ended_at: None,
+    };
+    let is_allowed = is_allowed(tx, ctx, &connection).await?;
+    tx.lock("connection.app", &app.id).await?;
+    tx.lock("connection.person", &connection.user_id).await?;
+    let most = connections.settings.most_per_person;
+    if store::count_of_person(tx, &connection.user_id).await? >= i64::from(most) {
+        return Err(Error::TooMany(most));
+    }
+    let (connect_url, provider_url) = wait(tx, connections, &mut connection, &app, new.way, is_allowed).await?;
+    store::insert(tx, &connection).await?;
+    Ok(Begun {
+        connection,
+        connect_url,
+        provider_url,
+    })
+}
+
+/// Lets the owner of a connection sign in again; until then it stays what it is.
+pub(in crate::connection) async fn reconnect(
+    tx: &mut Tx,
+    connections: &Connections,
+    id: &str,
+    way: Way,
+) -> Result<Begun, Error> {
+    let ctx = &connections.ctx;
+    let mut connection = store::find(tx, id).await?.ok_or(Error::NotFound)?;
+    let app = app_of(tx, &connection).await?;
+    if !app.is_open() {
+        return Err(Error::AppNotFound);
+    }
+    // What the app needs by now, and what the connection had besides.
+    let scopes = scopes(connections, &app, &connection.requested_scopes.0)?;
+    connection.requested_scopes.0.clone_from(&scopes);
+    let is_allowed = is_allowed(tx, ctx, &connection).await?;
+    let mut connection = locked(tx, id).await?;
+    if matches!(connection.status, Status::Pending | Status::Revoked) {
+        return Err(Error::State(connection.status_at(ctx.clock.now())));
+    }
+    connection.requested_scopes.0 = scopes;
+    let (connect_url, provider_url) = wait(tx, connections, &mut connection, &app, way, is_allowed).await?;
+    connection.updated_at = connections.ctx.clock.now();
+    store::update(tx, &connection).await?;
+    Ok(Begun {
+        connection,
+        connect_url,
+        provider_url,
+    })
+}
+
+/// What is asked of the provider: what the app needs and what was wished, each once.
+fn scopes(connections: &Connections, app: &OauthApp, wished: &[String]) -> Result<Vec<String>, Error> {
+    let provider = connections.provider(app)?;
+    let mut all = app.required_scopes.0.clone();
+    for scope in wished {
+        // RFC 6749 3.3, and the comma that some providers separate with.
+        let is_scope = |c: char| matches!(c, '!' | '#'..='[' | ']'..='~') && c != ',';
+        if scope.is_empty() || !scope.chars().all(is_scope) {
+            return Err(Error::Field("scopes", format!("{scope:?} is no scope")));
+        }
+        if !all.contains(scope) {
+            all.push(scope.clone());
+        }
+    }
+    Ok(provider.scopes(&all))
+}
+
+/// Makes the link, and the provider's address if the person has consented.
+async fn wait(
+    tx: &mut Tx,
+    connections: &Connections,
+    connection: &mut Connection,
+    app: &OauthApp,
+    way: Way,
+    is_allowed: bool,
+) -> Result<(Secret, Option<Secret>), Error> {
+    let ctx = &connections.ctx;
+    connection.return_to = checked(connections, "return_to", way.return_to, false)?;
+    connection.opener = checked(connections, "opener", way.opener, true)?;
+    let ticket = Secret::from(random_url_safe(32));
+    let minutes = i64::from(connections.settings.sign_in_minutes);
+    connection.ticket_hash = Some(ctx.secrets.hash(TICKET, ticket.expose()).as_str().to_owned());
+    connection.waits_until = Some(ctx.clock.now() + chrono::Duration::minutes(minutes));
+    connection.is_opened = false;
+    connection.state_hash = None;
+    let connect_url = format!("{}/connect?ticket={}", connections.base(), ticket.expose());
+    let provider_url = match is_allowed {
+        true => Some(send_out(tx, connections, connection, app).await?),
+        false => None,
+    };
+    Ok((connect_url.into(), provider_url))
+}
+
+/// An address that a browser may be sent to, or that is told: only of origins that may call the API, and our own.
+fn checked(
+    connections: &Connections,
+    field: &'static str,
+    given: Option<String>,
+    is_origin: bool,
+) -> Result<Option<String>, Error> {
+    let Some(given) = given else { return Ok(None) };
+    let wrong = |text: String| Error::Field(field, text);
+    let url = Url::parse(&given).map_err(|error| wrong(format!("This is no address: {error}")))?;
+    let origin = url.origin().ascii_serialization();
+    if !connections.is_known_origin(&origin) || !url.username().is_empty() || url.password().is_some() {
+        let text = format!("{origin} is not among the origins that may be told: the operator lists them in http.cors_origins");
+        return Err(wrong(text));
+    }
+    Ok(Some(if is_origin { origin } else { url.into() }))
+}
+
+/// Where the browser goes at the provider; what it may come back with is kept.
+async fn send_out(
+    tx: &mut Tx,
+    connections: &Connections,
+    connection: &mut Connection,
+    app: &OauthApp,
+) -> Result<Secret, Error> {
+    let client = connections.clients.of_app(app)?;
+    let redirect_uri = connections.redirect_uri(app);
+    let browser = browser_secret(&connections.ctx, &connection.id);
+    let context = json!({ "connection_id": connection.id });
+    let scopes = &connection.requested_scopes.0;
+    let connector = connections.grants.connector();
+    let (url, pending) = connector.prepare(&client, &redirect_uri, scopes, &browser, &context)?;
+    connection.state_hash = Some(pending.key.clone());
+    connections.grants.store().put_state_in(tx, pending, LIFE).await?;
+    Ok(url)
+}
+
+/// What a browser that opens the link meets.
+pub(in crate::connection) enum Opened {
+    /// The provider, at once.
+    Provider(Connection, Secret),
+    /// The question whether the person consents.
+    Question(Connection, OauthApp),
+}
+
+/// Opens the link. The first browser that does is the one that may go on.
+pub(in crate::connection) async fn open_ticket(
+    tx: &mut Tx,
+    connections: &Connections,
+    ticket: &str,
+    cookies: &Cookies,
+) -> Result<Opened, Error> {
+    let (mut connection, app, is_allowed) = by_ticket(tx, connections, ticket).await?;
+    if connection.is_opened && !is_browser(connections, &connection, cookies) {
+        return Err(Error::SignIn);
+    }
+    connection.is_opened = true;
+    let url = match is_allowed {
+        true => Some(send_out(tx, connections, &mut connection, &app).await?),
+        false => None,
+    };
+    store::update(tx, &connection).await?;
+    Ok(match url {
+        Some(url) => Opened::Provider(connection, url),
+        None => Opened::Question(connection, app),
+    })
+}
+
+/// The person allows what the page asked, and goes on to the provider. `text` is what the page said.
+pub(in crate::connection) async fn allow(
+    tx: &mut Tx,
+    connections: &Connections,
+    ticket: &str,
+    cookies: &Cookies,
+    by: &By,
+    text: fn(&Connection, &OauthApp) -> String,
+) -> Result<(OauthApp, Secret), Error> {
+    let (mut connection, app, _) = by_ticket(tx, connections, ticket).await?;
+    if !is_browser(connections, &connection, cookies) {
+        return Err(Error::SignIn);
+    }
+    let place = resting(&connection);
+    let new = NewConsent {
+        purpose: place.purpose,
+        subject_kind: place.subject_kind,
+        entity_type: place.entity_type,
+        entity_id: app.id.clone(),
+        description: text(&connection, &app),
+        requested_permissions: connection.requested_scopes.0.clone(),
+        granted_permissions: connection.requested_scopes.0.clone(),
+        expires_at: None,
+        text_hash: None,
+        policy_version: None,
+        shown_at: None,
+    };
+    let (user_id, workspace_id) = (&connection.user_id, &connection.workspace_id);
+    consent::grant(tx, &connections.consents, user_id, workspace_id, new, by).await?;
+    let url = send_out(tx, connections, &mut connection, &app).await?;
+    store::update(tx, &connection).await?;
+    Ok((app, url))
+}
+
+/// The person does not allow it: nothing comes of the sign-in.
+pub(in crate::connection) async fn deny(
+    connections: &Connections,
+    ticket: &str,
+    cookies: &Cookies,
+) -> Result<Connection, Error> {
+    let found = {
+        let mut tx = connections.ctx.db.begin().await?;
+        by_ticket(&mut tx, connections, ticket).await?.0
+    };
+    if !is_browser(connections, &found, cookies) {
+        return Err(Error::SignIn);
+    }
+    end::fail(connections, &found, &Error::Consent).await?;
+    Ok(found)
+}
+
+/// The connection of a link that may be gone on with, and whether its owner has consented.
+async fn by_ticket(
+    tx: &mut Tx,
+    connections: &Connections,
+    ticket: &str,
+) -> Result<(Connection, OauthApp, bool), Error> {
+    let ctx = &connections.ctx;
+    let hash = ctx.secrets.hash(TICKET, ticket);
+    let found = store::find_by_ticket(tx, hash.as_str()).await?.ok_or(Error::SignIn)?;
+    let is_allowed = is_allowed(tx, ctx, &found).await?;
+    let connection = locked(tx, &found.id).await?;
+    let is_same = connection.ticket_hash == found.ticket_hash && connection.waits(ctx.clock.now());
+    let app = app_of(tx, &connection).await?;
+    if !is_same || !app.is_open() {
+        return Err(Error::SignIn);
+    }
+    Ok((connection, app, is_allowed))
+}
+
+/// Whether a browser is the one that opened the link.
+pub(super) fn is_browser(connections: &Connections, connection: &Connection, cookies: &Cookies) -> bool {
+    let wanted = browser_secret(&connections.ctx, &connection.id);
+    let brought = cookies.named(&cookie_name(&connection.id));
+    brought.is_some_and(|brought| constant_time_eq(brought.as_bytes(), wanted.expose().as_bytes()))
+}
+
+/// The cookie of a sign-in.
+pub(in crate::connection) fn cookie_name(connection_id: &str) -> String {
+    format!("polity_connect_{connection_id}")
+}
