@@ -12,13 +12,13 @@ use polity_grants::{
     clock::{Clock, Millis, SystemRandom},
     grant::Status,
     http::{Http, HttpError, Request, Response},
-    manager::{Error, Manager, NoHooks, Parts, Settings, Spawn},
+    manager::{DueReport, Error, Manager, NoHooks, Parts, Settings, Spawn},
 };
 use polity_integrations::grants::{Grants, OutboundHttp};
 use polity_testing::App;
 use tokio::{sync::Notify, task::JoinSet};
 
-use super::{connect_ended, double::Double, found, make_tables, one_app, open_unwatched, provider, settings};
+use super::{connect_ended, double::Double, found, one_app, open_unwatched, provider, settings};
 
 /// Where a process comes to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,6 @@ async fn die(app: &App, grants: &Grants, double: &Double, dies: Dies) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_dead_process_held_goes_to_the_rule() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         for dies in [Dies::BeforeCall, Dies::BeforeRecord] {
             for replays in [false, true] {
                 let double = Double::start(replays);
@@ -106,7 +105,7 @@ async fn what_a_dead_process_held_goes_to_the_rule() {
                 let intent = found(&grants, "g").await.intent.unwrap();
                 assert!(intent.holder.starts_with("the one that dies/"));
                 let due = grants.manager().refresh_due(9, 9, Duration::ZERO).await.unwrap();
-                assert_eq!(due, Default::default(), "its lease lasts");
+                assert_eq!(due, DueReport::default(), "its lease lasts");
                 // Ours: where a window is declared, the lease is shorter than it.
                 app.advance(Duration::from_secs(16));
                 let due = grants.manager().refresh_due(9, 9, Duration::ZERO).await.unwrap();

@@ -12,14 +12,13 @@ use polity_kernel::Secret;
 use polity_testing::App;
 use serde_json::json;
 
-use super::{connect_ended, double::Double, make_tables, open_unwatched, provider, settings};
+use super::{connect_ended, double::Double, open_unwatched, provider, settings};
 
 const GRANTS: usize = 120;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_change_under_grants_in_use() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         let double = Double::start(false);
         let grants = open_unwatched(&app, &double);
         let ids: Vec<String> = (0..GRANTS).map(|n| format!("g{n:03}")).collect();

@@ -25,7 +25,6 @@ impl suite::Subject for InSql<'_> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_database_is_a_store() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         suite::run(&InSql(&app)).await.unwrap();
     })
     .await;

@@ -134,7 +134,9 @@ fn allowed(provider: &Provider, url: &str) -> Result<Url, Error> {
         && Url::parse(&provider.token_url).is_ok_and(|token| token.origin() == url.origin());
     if !is_known || !(is_local || (url.scheme() == "https" && url.port().is_none())) {
         let hosts = provider.api_hosts.join(", ");
-        return Err(wrong(format!("Only https addresses of the provider may be called: {hosts}")));
+        return Err(wrong(format!(
+            "Only https addresses of the provider may be called: {hosts}"
+        )));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("The address may have no user or password".to_owned()));
@@ -172,7 +174,9 @@ async fn send(connections: &Connections, call: &Call, url: &Url, token: &Token) 
 fn told(headers: &HeaderMap) -> BTreeMap<String, String> {
     headers
         .iter()
-        .filter(|(name, _)| TOLD.contains(&name.as_str()) || name.as_str().contains("ratelimit") || name.as_str().contains("rate-limit"))
+        .filter(|(name, _)| {
+            TOLD.contains(&name.as_str()) || name.as_str().contains("ratelimit") || name.as_str().contains("rate-limit")
+        })
         .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
         .collect()
 }
