@@ -12,7 +12,7 @@ use std::{collections::HashMap, path::Path};
 
 use polity_kernel::{event::Event, job::NewJob};
 use polity_testing::{
-    Answer, App, Person,
+    Answer, App, Backend, Person,
     provider::{CLIENT_ID, CLIENT_SECRET, Provider, Settings},
 };
 use reqwest::Method;
@@ -37,10 +37,15 @@ fn settings(provider: &Provider, folder: &Path, more: &str) -> Value {
 
 /// Runs a test with a provider of its own, on every database there is.
 async fn each_with(like: Settings, more: &str, test: impl AsyncFn(&App, &Provider)) {
-    let provider = Provider::start(like).await;
-    let folder = tempfile::tempdir().unwrap();
-    let settings = settings(&provider, folder.path(), more);
-    App::each_with(settings, async |app| test(&app, &provider).await).await;
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        let provider = Provider::start(like.clone()).await;
+        provider.sign_in_as("ada");
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(&provider, folder.path(), more);
+        if let Some(app) = App::start_on(backend, settings).await {
+            test(&app, &provider).await;
+        }
+    }
 }
 
 /// The same with a provider that rotates refresh tokens.
@@ -159,7 +164,12 @@ async fn look(app: &App, person: &Person, id: &str) -> Value {
 /// The same, as a service sees it for them, however late it is.
 async fn seen(app: &App, person: &Person, id: &str) -> Value {
     let ask = app.get(&format!("{BASE}/connections/{id}"));
-    ask.service().on_behalf_of(&person.user_id).send().await.expect(200).body
+    ask.service()
+        .on_behalf_of(&person.user_id)
+        .send()
+        .await
+        .expect(200)
+        .body
 }
 
 /// The token of a connection, as a service gets it.

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use polity_testing::{
-    provider::{Endpoint, Fault, Provider},
-};
+use polity_testing::provider::{Endpoint, Fault, Provider};
 use serde_json::json;
 use url::Url;
 
 use super::{
-    BASE, all_said, app_id, begin_in, come_back, connected, connected_in, consent, cookies, each, issue, look, new_app, run, said, seen,
-    signed_in,
+    BASE, all_said, app_id, begin_in, come_back, connected, connected_in, consent, cookies, each, issue, look, new_app,
+    run, said, seen, signed_in,
 };
 
 #[tokio::test]
@@ -103,7 +101,10 @@ async fn a_state_works_once_in_its_browser_and_in_time() {
         assert_eq!(provider.calls(Endpoint::Token), calls);
         run(app, "connection.give_up").await;
         let ended = seen(app, &ada, other.text_at("/id")).await;
-        assert_eq!((&ended["status"], &ended["error"]), (&json!("error"), &json!("Nobody finished the sign-in in time")));
+        assert_eq!(
+            (&ended["status"], &ended["error"]),
+            (&json!("error"), &json!("Nobody finished the sign-in in time"))
+        );
     })
     .await;
 }

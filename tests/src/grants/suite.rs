@@ -7,7 +7,7 @@ use polity_grants::store::{Store, suite};
 use polity_integrations::grants::{NoWatch, Sql};
 use polity_testing::App;
 
-use super::{make_tables, settings};
+use super::settings;
 
 struct InSql<'a>(&'a App);
 

@@ -72,6 +72,9 @@ pub enum Error {
     /// The client or the provider's entry is wrong.
     #[error("the client is not set up right: {0}")]
     Misconfigured(String),
+    /// It was made less than a minute ago, and is not replaced: it is not the token that is wrong.
+    #[error("the provider refuses a token that was made a moment ago")]
+    Fresh,
     /// Not now. The grant is kept.
     #[error("no token for now: {0}")]
     Unavailable(String),

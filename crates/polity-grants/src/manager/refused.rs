@@ -13,7 +13,7 @@ impl Manager {
     /// Another token than that of `version`, which the provider's API answered with 401.
     ///
     /// If the grant still has that version, it is refreshed, once for all who ask. A token that was made less than a
-    /// minute ago is not replaced: then it is not the token that is wrong, and [`Error::Unavailable`] says so. A grant
+    /// minute ago is not replaced: then it is not the token that is wrong, and [`Error::Fresh`] says so. A grant
     /// that cannot be refreshed ends.
     pub async fn refused(&self, id: &str, version: i64) -> Result<Token, Error> {
         self.forget(id);
@@ -22,12 +22,12 @@ impl Manager {
             if read.grant.version != version {
                 return self.token(id).await;
             }
+            if read.is_fresh(self.inner.parts.clock.now()) {
+                break;
+            }
             if read.tokens.refresh.is_none() || !read.is_refreshable(&self.inner).await? {
                 let reason = "refused by the provider, and there is no refresh token";
                 return self.inner.expire(&read, reason).await;
-            }
-            if read.is_fresh(self.inner.parts.clock.now()) {
-                break;
             }
             let why = Why::Refused(version);
             let token = self.landed(self.flight(id, why), id, why).await?;
@@ -36,9 +36,7 @@ impl Manager {
             }
         }
         self.forget(id);
-        Err(Error::Unavailable(
-            "the provider refuses a token that was made a moment ago".to_owned(),
-        ))
+        Err(Error::Fresh)
     }
 }
 

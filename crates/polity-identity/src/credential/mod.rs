@@ -81,11 +81,18 @@ pub const SERVICE: Service = Service {
     capabilities: &["api_keys", "api_tokens", "scopes", "rate_limits", "usage"],
     migrations: Migrations {
         set: "credential",
-        list: &[Migration {
-            version: 1,
-            name: "credentials and their uses",
-            sql: include_str!("tables.sql"),
-        }],
+        list: &[
+            Migration {
+                version: 1,
+                name: "credentials and their uses",
+                sql: include_str!("tables.sql"),
+            },
+            Migration {
+                version: 2,
+                name: "scopes of connections",
+                sql: include_str!("connections.sql"),
+            },
+        ],
     },
     sealed: &[],
     settings: || vec![Section::of::<CredentialSettings>("credential")],

@@ -133,6 +133,7 @@ impl From<manager::Error> for Error {
             manager::Error::NotFound | manager::Error::Revoked => Self::State(Status::Revoked),
             manager::Error::NeedsReauthorization(reason) => Self::NeedsReauthorization(reason),
             manager::Error::Misconfigured(reason) => Self::Provider(reason),
+            manager::Error::Fresh => Self::Unavailable(error.to_string()),
             manager::Error::Unavailable(reason) => Self::Unavailable(reason),
             manager::Error::Store(error) => Self::Unavailable(error.to_string()),
             manager::Error::Open(error) => Self::Internal(error.to_string()),

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use polity_grants::{manager::Token, provider::Provider};
+use polity_grants::{
+    manager::{self, Token},
+    provider::Provider,
+};
 use polity_kernel::{
     caller::Caller,
     outbound::{self, Response},
@@ -111,8 +114,12 @@ pub(super) async fn call(connections: &Connections, caller: &Caller, id: &str, c
     let mut answer = send(connections, &call, &url, &token).await?;
     if answer.status == StatusCode::UNAUTHORIZED {
         // Refused before it was looked at: to ask again harms nothing.
-        let fresh = connections.grants.manager().refused(id, token.version).await?;
-        answer = send(connections, &call, &url, &fresh).await?;
+        match connections.grants.manager().refused(id, token.version).await {
+            Ok(fresh) => answer = send(connections, &call, &url, &fresh).await?,
+            // There is no other token for now: the refusal is the answer.
+            Err(manager::Error::Fresh | manager::Error::Unavailable(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     record(connections, caller, id, &call, &url, answer.status).await?;
     Ok(Answered {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use polity_grants::{manager::Token, provider::Provider};
+use polity_grants::{
+    manager::{self, Token},
+    provider::Provider,
+};
 use polity_kernel::caller::{Caller, Kind};
 
 use crate::connection::{
@@ -97,7 +100,11 @@ pub(in crate::connection) async fn refresh(connections: &Connections, id: &str) 
     };
     match (connection.status, grant) {
         (Status::Active | Status::Inactive, Some(grant)) => {
-            connections.grants.manager().refused(id, grant.version).await?;
+            match connections.grants.manager().refused(id, grant.version).await {
+                // One that was made a moment ago is as good as another.
+                Ok(_) | Err(manager::Error::Fresh) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         (Status::Expired, _) => return Err(Error::NeedsReauthorization(connection.error.unwrap_or_default())),
         (status, _) => return Err(Error::State(status)),
