@@ -39,6 +39,7 @@ fn allowed(name: &str) -> &'static [&'static str] {
         "polity-grants" => &["polity-seal"],
         "polity-kernel" => &["polity-macros", "polity-seal"],
         "polity-ports" => &["polity-kernel"],
+        "polity-integrations" => &["polity-kernel", "polity-ports", "polity-grants"],
         "polity-server" | "polity-testing" | "polity-tests" | "polity-benches" | "xtask" => &["*"],
         _ => &["polity-kernel", "polity-ports"],
     }

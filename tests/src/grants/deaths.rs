@@ -18,7 +18,7 @@ use polity_integrations::grants::{Grants, OutboundHttp};
 use polity_testing::App;
 use tokio::{sync::Notify, task::JoinSet};
 
-use super::{connect_ended, double::Double, found, make_tables, one_app, open_unwatched, provider, settings};
+use super::{connect_ended, double::Double, found, one_app, open_unwatched, provider, settings};
 
 /// Where a process comes to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,6 @@ async fn die(app: &App, grants: &Grants, double: &Double, dies: Dies) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_dead_process_held_goes_to_the_rule() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         for dies in [Dies::BeforeCall, Dies::BeforeRecord] {
             for replays in [false, true] {
                 let double = Double::start(replays);

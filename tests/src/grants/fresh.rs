@@ -7,7 +7,7 @@ use polity_integrations::grants::{Grants, keep_fresh, prune};
 use polity_kernel::lease::Lease;
 use polity_testing::App;
 
-use super::{connect_ended, double::Double, make_tables, open_unwatched, settings};
+use super::{connect_ended, double::Double, open_unwatched, settings};
 
 async fn until_fresh(app: &App, grants: &Grants, patience: Duration) -> Duration {
     let begun = Instant::now();
@@ -31,7 +31,6 @@ async fn until_fresh(app: &App, grants: &Grants, patience: Duration) -> Duration
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_due_is_refreshed_and_goes_on_when_a_provider_is_slow() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         let double = Double::start(false);
         let grants = open_unwatched(&app, &double);
         let ids: Vec<String> = (0..500).map(|n| format!("g{n:03}")).collect();
@@ -52,7 +51,6 @@ async fn another_process_takes_over() {
     let Some(apps) = App::replicas([settings(), settings()]).await else {
         return;
     };
-    make_tables(&apps[0].ctx).await;
     let double = Double::start(false);
     let both = [open_unwatched(&apps[0], &double), open_unwatched(&apps[1], &double)];
     let ids: Vec<String> = (0..60).map(|n| format!("g{n:02}")).collect();
@@ -72,7 +70,6 @@ async fn another_process_takes_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_was_killed_is_followed_when_its_lease_is_over() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         let double = Double::start(false);
         let grants = open_unwatched(&app, &double);
         connect_ended(&app, &grants, &["g".to_owned()]).await;
@@ -94,7 +91,6 @@ async fn two_at_once_do_not_slow_one_another() {
     let Some(apps) = App::replicas([settings(), settings()]).await else {
         return;
     };
-    make_tables(&apps[0].ctx).await;
     let double = Double::start(false);
     double.slow(Duration::from_millis(100));
     let both = [open_unwatched(&apps[0], &double), open_unwatched(&apps[1], &double)];
@@ -118,7 +114,6 @@ async fn two_at_once_do_not_slow_one_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_ended_is_deleted() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         let grants = open_unwatched(&app, &Double::start(false));
         connect_ended(&app, &grants, &["a".to_owned(), "b".to_owned()]).await;
         grants.store().revoke("a").await.unwrap();

@@ -19,34 +19,16 @@ use polity_grants::{
     store::Store as _,
     token::TokenSet,
 };
-use polity_integrations::grants::{GrantSettings, Grants, NoWatch, TABLES, Watch};
-use polity_kernel::Ctx;
+use polity_integrations::grants::{GrantSettings, Grants, NoWatch, Watch};
 use polity_testing::App;
 use serde_json::{Value, json};
 
 use self::double::Double;
 
-/// Settings under which the provider on this machine may be called.
+/// Settings under which the provider on this machine may be called, and the program's own connections leave the grants of
+/// these tests alone.
 fn settings() -> Value {
-    json!({ "outbound": { "allow": ["127.0.0.1"] } })
-}
-
-/// Makes the tables where no service of the program does.
-async fn make_tables(ctx: &Ctx) {
-    let mut read = ctx.db.read().await.unwrap();
-    let there = read
-        .sql("select id from integration_grant limit 1")
-        .all::<(String,)>()
-        .await;
-    drop(read);
-    if there.is_ok() {
-        return;
-    }
-    let mut tx = ctx.db.begin().await.unwrap();
-    for statement in TABLES.split(";\n").filter(|text| !text.trim().is_empty()) {
-        tx.sql(statement).execute().await.unwrap();
-    }
-    tx.commit().await.unwrap();
+    json!({ "outbound": { "allow": ["127.0.0.1"] }, "grants": { "refresh_batch": 0 } })
 }
 
 /// The provider of a double: without a replay window, or with one of half a minute.

@@ -10,7 +10,7 @@ use polity_grants::{
 };
 use polity_testing::App;
 
-use super::{connect_ended, double::Double, found, make_tables, new_grant, open_unwatched, settings, tokens};
+use super::{connect_ended, double::Double, found, new_grant, open_unwatched, settings, tokens};
 
 fn access(result: &Result<Token, Error>) -> &str {
     result.as_ref().map_or("none", |token| token.access.expose())
@@ -19,7 +19,6 @@ fn access(result: &Result<Token, Error>) -> &str {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_callers_refresh_once() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         let double = Double::start(false);
         let grants = open_unwatched(&app, &double);
         connect_ended(&app, &grants, &["g".to_owned()]).await;
@@ -41,7 +40,6 @@ async fn two_processes_refresh_once() {
     let Some(apps) = App::replicas([settings(), settings()]).await else {
         return;
     };
-    make_tables(&apps[0].ctx).await;
     let double = Double::start(false);
     double.slow(Duration::from_millis(300));
     let both = [open_unwatched(&apps[0], &double), open_unwatched(&apps[1], &double)];
@@ -75,7 +73,6 @@ async fn what_ends_in_one_process_ends_in_all_within_a_second() {
     let Some(apps) = App::replicas([settings(), settings()]).await else {
         return;
     };
-    make_tables(&apps[0].ctx).await;
     let double = Double::start(false);
     let both = [open_unwatched(&apps[0], &double), open_unwatched(&apps[1], &double)];
     let mut worst = Duration::ZERO;
@@ -113,7 +110,6 @@ async fn what_ends_in_one_process_ends_in_all_within_a_second() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_the_callers_to_keep() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         let double = Double::start(false);
         let grants = open_unwatched(&app, &double);
         let (manager, store) = (grants.manager(), grants.store());
@@ -156,7 +152,6 @@ async fn a_change_is_the_callers_to_keep() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn odd_answers_are_stored() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         let grants = open_unwatched(&app, &Double::start(false));
         let mut odd = tokens(&app, "g", 3_600);
         odd.scopes = vec!["re\0ad".to_owned(), "schön 🙂".to_owned()];

@@ -12,14 +12,13 @@ use polity_kernel::Secret;
 use polity_testing::App;
 use serde_json::json;
 
-use super::{connect_ended, double::Double, make_tables, open_unwatched, provider, settings};
+use super::{connect_ended, double::Double, open_unwatched, provider, settings};
 
 const GRANTS: usize = 120;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_change_under_grants_in_use() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         let double = Double::start(false);
         let grants = open_unwatched(&app, &double);
         let ids: Vec<String> = (0..GRANTS).map(|n| format!("g{n:03}")).collect();
@@ -64,8 +63,8 @@ async fn keys_change_under_grants_in_use() {
                 let old = secrets.keyring().current_id();
                 secrets.keyring().rotate(1);
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                while secrets.uses(&app.ctx.db, SEALED, &old).await.unwrap() > 0 {
-                    secrets.reseal(&app.ctx.db, SEALED).await.unwrap();
+                while secrets.uses(&app.ctx.db, &SEALED, &old).await.unwrap() > 0 {
+                    secrets.reseal(&app.ctx.db, &SEALED).await.unwrap();
                 }
                 secrets
                     .reseal(&app.ctx.db, &[polity_kernel::secret::HASH_KEYS])

@@ -7,7 +7,7 @@ use polity_grants::store::{Store, suite};
 use polity_integrations::grants::{NoWatch, Sql};
 use polity_testing::App;
 
-use super::{make_tables, settings};
+use super::settings;
 
 struct InSql<'a>(&'a App);
 
@@ -25,7 +25,6 @@ impl suite::Subject for InSql<'_> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_database_is_a_store() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         suite::run(&InSql(&app)).await.unwrap();
     })
     .await;

@@ -14,7 +14,7 @@ use polity_kernel::{
 };
 use polity_testing::App;
 
-use super::{connect_ended, double::Double, found, make_tables, open, settings, tokens};
+use super::{connect_ended, double::Double, found, open, settings, tokens};
 
 /// Writes a row for each change, and fails after it when told to.
 struct Writes {
@@ -35,7 +35,7 @@ impl Watch for Writes {
         )
         .bind(&id)
         .bind([7_u8].as_slice())
-        .bind(&self.ctx.clock.now())
+        .bind(&(self.ctx.clock.now() + std::time::Duration::from_hours(1)))
         .execute()
         .await?;
         let fails = |left: usize| left.checked_sub(1);
@@ -65,7 +65,6 @@ async fn written(app: &App) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_change_is_seen_once_and_kept_together() {
     App::each_with(settings(), async |app| {
-        make_tables(&app.ctx).await;
         let double = Double::start(false);
         let watch = Arc::new(Writes {
             ctx: app.ctx.clone(),

@@ -57,13 +57,14 @@ async fn look(
 ) -> Result<(), db::Error> {
     let db = &grants.ctx().db;
     let must_prune = pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY);
-    let is_due = batches.len() < BATCHES && grants.store().due(0, 1).await.is_ok_and(|due| !due.is_empty());
+    let may_begin = batches.len() < BATCHES && grants.settings().refresh_batch > 0;
+    let is_due = may_begin && grants.store().due(0, 1).await.is_ok_and(|due| !due.is_empty());
     if !(must_prune || is_due || !batches.is_empty()) || !lease.hold(db).await? {
         return Ok(());
     }
     if is_due {
         let (manager, settings) = (grants.manager().clone(), grants.settings().clone());
-        let (limit, at_once) = (settings.refresh_batch.max(1), settings.refresh_at_once.max(1));
+        let (limit, at_once) = (settings.refresh_batch, settings.refresh_at_once);
         batches.push(Box::pin(async move {
             let number = |number: u32| usize::try_from(number).unwrap_or(1);
             manager

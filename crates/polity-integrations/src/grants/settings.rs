@@ -18,7 +18,7 @@ pub struct GrantSettings {
     /// How much earlier than the margin a token is refreshed in the background: up to so many seconds, at random, so that
     /// tokens that were made together are not all refreshed together.
     pub jitter_seconds: u32,
-    /// How many grants that are due are read at a time.
+    /// How many grants that are due are read at a time. 0: nothing is refreshed in the background, but at its next use.
     pub refresh_batch: u32,
     /// How many of these are refreshed at the same time. While providers are slow, up to four batches are under way.
     pub refresh_at_once: u32,
