@@ -3,8 +3,8 @@
 //! Every service is a folder with the same rooms, as in identity. A service calls a sibling through its `service.rs`, in the
 //! same transaction, never through its store.
 
-pub mod connection;
 pub mod consent;
+pub mod connection;
 pub mod grants;
 pub mod workspace;
 

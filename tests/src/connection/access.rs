@@ -8,17 +8,28 @@ use super::{BASE, app_id, begin_in, connected, connected_in, consent, disconnect
 /// A token of a person's with these scopes, in a workspace.
 async fn token(app: &App, person: &Person, workspace: &str, scopes: Value) -> String {
     let ask = app.post(&format!("/api/v1/integration/tokens?workspace_id={workspace}"));
-    let made = ask.bearer(&person.access_token).json(&json!({ "name": "t", "scopes": scopes })).send().await;
+    let made = ask
+        .bearer(&person.access_token)
+        .json(&json!({ "name": "t", "scopes": scopes }))
+        .send()
+        .await;
     made.expect(201).text_at("/token").to_owned()
 }
 
 async fn organization(app: &App, owner: &Person, members: &[(&Person, &str)]) -> String {
     let body = json!({ "name": "Acme", "billing_email": owner.email });
-    let made = app.post("/api/v1/organizations").bearer(&owner.access_token).json(&body).send().await;
+    let made = app
+        .post("/api/v1/organizations")
+        .bearer(&owner.access_token)
+        .json(&body)
+        .send()
+        .await;
     let id = made.expect(200).text_at("/organization_id").to_owned();
     for (person, role) in members {
         let body = json!({ "user_id": person.user_id, "role": role });
-        let ask = app.post(&format!("/api/v1/organizations/{id}/members")).bearer(&owner.access_token);
+        let ask = app
+            .post(&format!("/api/v1/organizations/{id}/members"))
+            .bearer(&owner.access_token);
         ask.json(&body).send().await.expect(200);
     }
     id
@@ -46,7 +57,12 @@ async fn another_tenants_connection_is_not_there() {
         let mine = token(app, &eve, &acme, json!(["issue:tokens"])).await;
         let ask = app.post("/api/v1/tokens:issue").header("X-API-Key", &mine);
         ask.json(&json!({ "connection_id": id })).send().await.expect(404);
-        let list = app.get(&format!("{BASE}/connections")).bearer(&eve.access_token).send().await.expect(200);
+        let list = app
+            .get(&format!("{BASE}/connections"))
+            .bearer(&eve.access_token)
+            .send()
+            .await
+            .expect(200);
         assert_eq!(list.body["total"], 0);
     })
     .await;
@@ -62,7 +78,10 @@ async fn a_persons_browser_gets_no_token_and_a_program_needs_the_scope() {
         };
         let bearer = format!("Bearer {}", ada.access_token);
         let refused = ask(("Authorization", &bearer)).await.expect(403);
-        assert_eq!((refused.code(), refused.text_at("/required_scope")), ("SCOPE_REQUIRED", "issue:tokens"));
+        assert_eq!(
+            (refused.code(), refused.text_at("/required_scope")),
+            ("SCOPE_REQUIRED", "issue:tokens")
+        );
         let reader = token(app, &ada, &ada.user_id, json!(["read:connections"])).await;
         assert_eq!(ask(("X-API-Key", &reader)).await.expect(403).code(), "SCOPE_REQUIRED");
         let issuer = token(app, &ada, &ada.user_id, json!(["issue:tokens"])).await;
@@ -73,8 +92,17 @@ async fn a_persons_browser_gets_no_token_and_a_program_needs_the_scope() {
         app.get(&one).header("X-API-Key", &issuer).send().await.expect(403);
         app.delete(&one).header("X-API-Key", &reader).send().await.expect(403);
         app.get(&one).send().await.expect(401);
-        app.post("/api/v1/tokens:issue").json(&json!({ "connection_id": id })).send().await.expect(401);
-        app.post("/api/v1/tokens:issue").service().json(&json!({})).send().await.expect(422);
+        app.post("/api/v1/tokens:issue")
+            .json(&json!({ "connection_id": id }))
+            .send()
+            .await
+            .expect(401);
+        app.post("/api/v1/tokens:issue")
+            .service()
+            .json(&json!({}))
+            .send()
+            .await
+            .expect(422);
     })
     .await;
 }
@@ -83,7 +111,10 @@ async fn a_persons_browser_gets_no_token_and_a_program_needs_the_scope() {
 async fn a_shared_connection_is_its_workspaces() {
     each(async |app, _| {
         let app_id = app_id(app).await;
-        let (ada, bob) = (app.register("ada@example.com").await, app.register("bob@example.com").await);
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
         let acme = organization(app, &ada, &[(&bob, "admin")]).await;
         consent(app, &ada, Some(&acme), &app_id, &["read"]).await;
         let id = connected_in(app, &ada, Some(&acme), json!({})).await;
@@ -96,7 +127,12 @@ async fn a_shared_connection_is_its_workspaces() {
         patch(app, &bob, &id, json!({ "is_shared": true })).await.expect(404);
         patch(app, &ada, &id, json!({ "is_shared": true })).await.expect(200);
         take().await.expect(200);
-        let list = app.get(&format!("{BASE}/connections")).header("X-API-Key", &bobs).send().await.expect(200);
+        let list = app
+            .get(&format!("{BASE}/connections"))
+            .header("X-API-Key", &bobs)
+            .send()
+            .await
+            .expect(200);
         assert_eq!(list.body["items"][0]["id"], json!(id));
         patch(app, &ada, &id, json!({ "is_shared": false })).await.expect(200);
         take().await.expect(404);
@@ -121,13 +157,28 @@ async fn viewers_and_strangers_begin_nothing() {
         );
         let acme = organization(app, &ada, &[(&vic, "viewer")]).await;
         begin_in(app, &vic, Some(&acme), json!({})).await.expect(403);
-        assert_eq!(begin_in(app, &eve, Some(&acme), json!({})).await.expect(404).code(), "WORKSPACE_NOT_FOUND");
-        begin_in(app, &eve, None, json!({ "oauth_app_id": "nothing" })).await.expect(404);
-        begin_in(app, &eve, None, json!({ "oauth_app_id": app_id, "scopes": ["a b"] })).await.expect(422);
+        assert_eq!(
+            begin_in(app, &eve, Some(&acme), json!({})).await.expect(404).code(),
+            "WORKSPACE_NOT_FOUND"
+        );
+        begin_in(app, &eve, None, json!({ "oauth_app_id": "nothing" }))
+            .await
+            .expect(404);
+        begin_in(app, &eve, None, json!({ "oauth_app_id": app_id, "scopes": ["a b"] }))
+            .await
+            .expect(422);
         let path = format!("{BASE}/connections?workspace_id={acme}&everybody=true");
         app.get(&path).bearer(&vic.access_token).send().await.expect(403);
-        app.get(&format!("{BASE}/connections?page_size=1000")).bearer(&eve.access_token).send().await.expect(422);
-        app.get(&format!("{BASE}/connections?cursor=x")).bearer(&eve.access_token).send().await.expect(422);
+        app.get(&format!("{BASE}/connections?page_size=1000"))
+            .bearer(&eve.access_token)
+            .send()
+            .await
+            .expect(422);
+        app.get(&format!("{BASE}/connections?cursor=x"))
+            .bearer(&eve.access_token)
+            .send()
+            .await
+            .expect(422);
     })
     .await;
 }
@@ -182,7 +233,12 @@ async fn a_person_has_only_so_many() {
 async fn the_status_of_a_workspace_counts_connections() {
     each(async |app, _| {
         let (ada, _, _) = connected(app).await;
-        let found = app.get("/api/v1/integration/status").bearer(&ada.access_token).send().await.expect(200);
+        let found = app
+            .get("/api/v1/integration/status")
+            .bearer(&ada.access_token)
+            .send()
+            .await
+            .expect(200);
         assert_eq!(found.body["oauth_connections_count"], 1);
     })
     .await;
@@ -194,13 +250,20 @@ async fn the_same_key_begins_once() {
         let (ada, _, _) = connected(app).await;
         let ask = async || {
             let ask = app.post(&format!("{BASE}/connections")).bearer(&ada.access_token);
-            let ask = ask.header("Idempotency-Key", "one").json(&json!({ "oauth_app_id": "double" }));
+            let ask = ask
+                .header("Idempotency-Key", "one")
+                .json(&json!({ "oauth_app_id": "double" }));
             ask.send().await.expect(201)
         };
         let (first, second) = (ask().await, ask().await);
         assert_eq!(first.body, second.body);
         // The alias is the same operation.
-        let list = app.get("/v1/integration/oauth/connections").bearer(&ada.access_token).send().await.expect(200);
+        let list = app
+            .get("/v1/integration/oauth/connections")
+            .bearer(&ada.access_token)
+            .send()
+            .await
+            .expect(200);
         assert_eq!(list.body["total"], 2);
     })
     .await;

@@ -13,7 +13,12 @@ use super::{BASE, app_id, connected, connected_in, consent, disconnect, each, is
 async fn organization(app: &App, owner: &Person) -> String {
     let body = json!({ "name": "Acme", "billing_email": owner.email });
     let ask = app.post("/api/v1/organizations").bearer(&owner.access_token);
-    ask.json(&body).send().await.expect(200).text_at("/organization_id").to_owned()
+    ask.json(&body)
+        .send()
+        .await
+        .expect(200)
+        .text_at("/organization_id")
+        .to_owned()
 }
 
 async fn status(app: &App, id: &str) -> String {
@@ -30,21 +35,35 @@ async fn disconnecting_erases_here_and_takes_back_there() {
         let done = disconnect(app, &ada, &id).await.expect(200);
         assert_eq!(done.text_at("/message"), "Connection disconnected successfully");
         issue(app, &id).await.expect(409);
-        assert_eq!(disconnect(app, &ada, &id).await.expect(404).code(), "CONNECTION_NOT_FOUND");
+        assert_eq!(
+            disconnect(app, &ada, &id).await.expect(404).code(),
+            "CONNECTION_NOT_FOUND"
+        );
         let found = look(app, &ada, &id).await;
-        assert_eq!((&found["status"], &found["external_user_email"]), (&json!("revoked"), &json!(null)));
+        assert_eq!(
+            (&found["status"], &found["external_user_email"]),
+            (&json!("revoked"), &json!(null))
+        );
         app.settle().await;
         assert!(!provider.is_live(&token));
         let said = said(app, "connection.revoked").await;
         assert_eq!((said.len(), &said[0].data["reason"]), (1, &json!("revoked")));
         let mut read = app.ctx.db.read().await.unwrap();
-        for table in ["select count(*) from integration_grant where sealed is not null", "select count(*) from oauth_take_back"] {
+        for table in [
+            "select count(*) from integration_grant where sealed is not null",
+            "select count(*) from oauth_take_back",
+        ] {
             let (left,) = read.sql(table).one::<(i64,)>().await.unwrap();
             assert_eq!(left, 0, "{table}");
         }
         drop(read);
         // The consent went with it.
-        let ask = app.get("/api/v1/integration/consents").bearer(&ada.access_token).send().await.expect(200);
+        let ask = app
+            .get("/api/v1/integration/consents")
+            .bearer(&ada.access_token)
+            .send()
+            .await
+            .expect(200);
         assert_eq!(ask.text_at("/items/0/status"), "revoked");
     })
     .await;
@@ -120,11 +139,19 @@ async fn a_narrower_consent_ends_what_needs_more() {
 async fn connections_go_with_their_owner_the_member_and_the_organization() {
     each(async |app, provider| {
         let app_id = app_id(app).await;
-        let (ada, bob) = (app.register("ada@example.com").await, app.register("bob@example.com").await);
+        let (ada, bob) = (
+            app.register("ada@example.com").await,
+            app.register("bob@example.com").await,
+        );
         let acme = organization(app, &ada).await;
         let body = json!({ "user_id": bob.user_id, "role": "member" });
         let path = format!("/api/v1/organizations/{acme}/members");
-        app.post(&path).bearer(&ada.access_token).json(&body).send().await.expect(200);
+        app.post(&path)
+            .bearer(&ada.access_token)
+            .json(&body)
+            .send()
+            .await
+            .expect(200);
         let mut ids = Vec::new();
         for (person, account) in [(&ada, "ada"), (&bob, "bob")] {
             provider.sign_in_as(account);
@@ -139,7 +166,11 @@ async fn connections_go_with_their_owner_the_member_and_the_organization() {
         app.settle().await;
         issue(app, bobs).await.expect(409);
         issue(app, bobs_own).await.expect(200);
-        app.delete(&format!("/api/v1/organizations/{acme}")).bearer(&ada.access_token).send().await.expect(200);
+        app.delete(&format!("/api/v1/organizations/{acme}"))
+            .bearer(&ada.access_token)
+            .send()
+            .await
+            .expect(200);
         app.settle().await;
         issue(app, adas).await.expect(409);
         issue(app, adas_own).await.expect(200);
@@ -148,8 +179,11 @@ async fn connections_go_with_their_owner_the_member_and_the_organization() {
         app.settle().await;
         issue(app, bobs_own).await.expect(409);
         assert_eq!(status(app, bobs_own).await, "");
-        let reasons: Vec<String> =
-            said(app, "connection.revoked").await.iter().map(|event| event.data["reason"].as_str().unwrap().to_owned()).collect();
+        let reasons: Vec<String> = said(app, "connection.revoked")
+            .await
+            .iter()
+            .map(|event| event.data["reason"].as_str().unwrap().to_owned())
+            .collect();
         assert_eq!(reasons, ["member_removed", "organization_deleted", "user_deleted"]);
     })
     .await;

@@ -102,7 +102,10 @@ async fn signed_in(authorize_url: &str) -> HashMap<String, String> {
         .build()
         .unwrap();
     let answer = client.get(authorize_url).send().await.unwrap();
-    let location = answer.headers().get("location").expect("the provider sends the browser back");
+    let location = answer
+        .headers()
+        .get("location")
+        .expect("the provider sends the browser back");
     let back = Url::parse(location.to_str().unwrap()).unwrap();
     back.query_pairs().into_owned().collect()
 }
@@ -145,7 +148,18 @@ async fn connected(app: &App) -> (Person, String, String) {
 /// A connection as its owner sees it.
 async fn look(app: &App, person: &Person, id: &str) -> Value {
     let path = format!("{BASE}/connections/{id}");
-    app.get(&path).bearer(&person.access_token).send().await.expect(200).body
+    app.get(&path)
+        .bearer(&person.access_token)
+        .send()
+        .await
+        .expect(200)
+        .body
+}
+
+/// The same, as a service sees it for them, however late it is.
+async fn seen(app: &App, person: &Person, id: &str) -> Value {
+    let ask = app.get(&format!("{BASE}/connections/{id}"));
+    ask.service().on_behalf_of(&person.user_id).send().await.expect(200).body
 }
 
 /// The token of a connection, as a service gets it.

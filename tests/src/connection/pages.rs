@@ -12,7 +12,10 @@ async fn link(app: &App, person: &Person, more: serde_json::Value) -> (String, S
     assert_eq!(begun.text_at("/authorize_url"), begun.text_at("/connect_url"));
     assert!(begun.header("set-cookie").is_empty());
     let url = url::Url::parse(begun.text_at("/connect_url")).unwrap();
-    (begun.text_at("/id").to_owned(), format!("{}?{}", url.path(), url.query().unwrap()))
+    (
+        begun.text_at("/id").to_owned(),
+        format!("{}?{}", url.path(), url.query().unwrap()),
+    )
 }
 
 fn ticket(link: &str) -> &str {
@@ -21,7 +24,9 @@ fn ticket(link: &str) -> &str {
 
 async fn decide(app: &App, link: &str, cookie: &str, decision: &str) -> polity_testing::Answer {
     let ask = app.post(&format!("{BASE}/connect")).header("Cookie", cookie);
-    ask.form(&[("ticket", ticket(link)), ("decision", decision)]).send().await
+    ask.form(&[("ticket", ticket(link)), ("decision", decision)])
+        .send()
+        .await
 }
 
 /// Where a page leads on to.
@@ -38,7 +43,9 @@ async fn the_page_asks_and_leads_on() {
         let (id, link) = link(app, &ada, json!({ "opener": PAGE })).await;
         let page = app.get(&link).send().await.expect(200);
         let policy = page.header("content-security-policy");
-        assert!(policy.starts_with("default-src 'none'; style-src 'nonce-") && policy.contains("frame-ancestors 'none'"));
+        assert!(
+            policy.starts_with("default-src 'none'; style-src 'nonce-") && policy.contains("frame-ancestors 'none'")
+        );
         assert!(page.text.contains("<code>read</code>") && page.text.contains(&ada.user_id));
         assert!(!page.text.contains("src=") && !page.text.contains("http://"));
         let cookie = cookies(&page);
@@ -51,7 +58,12 @@ async fn the_page_asks_and_leads_on() {
         assert!(end.header("content-security-policy").contains("script-src 'nonce-"));
         issue(app, &id).await.expect(200);
         // What they read is what their consent says.
-        let ask = app.get("/api/v1/integration/consents").bearer(&ada.access_token).send().await.expect(200);
+        let ask = app
+            .get("/api/v1/integration/consents")
+            .bearer(&ada.access_token)
+            .send()
+            .await
+            .expect(200);
         assert_eq!(ask.body["items"][0]["granted_permissions"], json!(["read"]));
         assert!(ask.text_at("/items/0/description").contains("double account"));
         assert_eq!(said(app, "connection.created").await.len(), 1);
@@ -76,7 +88,10 @@ async fn a_link_is_for_one_browser_and_ends() {
         assert!(end.text.contains("access_denied"));
         assert_eq!(look(app, &ada, &id).await["status"], "error");
         decide(app, &link, &cookie, "allow").await.expect(400);
-        app.get(&format!("{BASE}/connect?ticket=unknown")).send().await.expect(400);
+        app.get(&format!("{BASE}/connect?ticket=unknown"))
+            .send()
+            .await
+            .expect(400);
         app.get(&format!("{BASE}/connect")).send().await.expect(400);
     })
     .await;
@@ -120,15 +135,24 @@ async fn only_known_origins_are_told_or_sent_to() {
         let back = signed_in(begun.text_at("/authorize_url")).await;
         let end = come_back(app, &back, &cookies(&begun)).await.expect(303);
         let id = begun.text_at("/id");
-        assert_eq!(end.header("location"), format!("{PAGE}/done?x=1&connection_id={id}&status=active"));
+        assert_eq!(
+            end.header("location"),
+            format!("{PAGE}/done?x=1&connection_id={id}&status=active")
+        );
         // Also when it did not work.
         provider.sign_in_as("bob");
-        let begun = begin_in(app, &ada, None, json!({ "return_to": PAGE })).await.expect(201);
+        let begun = begin_in(app, &ada, None, json!({ "return_to": PAGE }))
+            .await
+            .expect(201);
         let mut back = signed_in(begun.text_at("/authorize_url")).await;
         back.remove("code");
         back.insert("error".to_owned(), "<script>".to_owned());
         let end = come_back(app, &back, &cookies(&begun)).await.expect(303);
-        assert!(end.header("location").ends_with("&status=error"), "{}", end.header("location"));
+        assert!(
+            end.header("location").ends_with("&status=error"),
+            "{}",
+            end.header("location")
+        );
     })
     .await;
 }

@@ -62,7 +62,10 @@ async fn a_disconnection_wins_over_everything_at_once() {
         };
         let (ended, others) = tokio::join!(end, join_all((0..6).map(|_| refresh())));
         assert_eq!(ended, 200);
-        assert!(others.iter().all(|status| [200, 409, 503, 404].contains(status)), "{others:?}");
+        assert!(
+            others.iter().all(|status| [200, 409, 503, 404].contains(status)),
+            "{others:?}"
+        );
         app.settle().await;
         issue(app, &id).await.expect(409);
         assert_eq!(look(app, &ada, &id).await["status"], "revoked");

@@ -8,8 +8,7 @@ use polity_testing::{
 };
 use serde_json::{Value, json};
 
-use super::{BASE, connected, each, issue, look, patch, said};
-use crate::credential::again;
+use super::{BASE, connected, each, issue, look, patch, said, seen};
 
 async fn call(app: &App, person: &Person, id: &str, body: Value) -> Answer {
     let ask = app.post(&format!("{BASE}/connections/{id}/proxy"));
@@ -28,13 +27,18 @@ async fn a_token_near_its_end_is_refreshed_once_for_everybody() {
         app.advance(Duration::from_mins(58));
         provider.advance(Duration::from_mins(58));
         let all = futures::future::join_all((0..30).map(|_| issue(app, &id))).await;
-        let tokens: std::collections::BTreeSet<_> =
-            all.into_iter().map(|one| one.expect(200).text_at("/access_token").to_owned()).collect();
+        let tokens: std::collections::BTreeSet<_> = all
+            .into_iter()
+            .map(|one| one.expect(200).text_at("/access_token").to_owned())
+            .collect();
         assert!(tokens.iter().any(|token| *token != first));
         app.settle().await;
         assert_eq!((provider.refreshed(), provider.reuses()), (1, 0));
         let found = look(app, &ada, &id).await;
-        assert_eq!((&found["status"], &found["refresh_failures"]), (&json!("active"), &json!(0)));
+        assert_eq!(
+            (&found["status"], &found["refresh_failures"]),
+            (&json!("active"), &json!(0))
+        );
         assert_eq!(said(app, "connection.refreshed").await.len(), 1);
     })
     .await;
@@ -49,7 +53,7 @@ async fn what_the_provider_ended_says_so() {
         app.advance(Duration::from_hours(2));
         let refused = issue(app, &id).await.expect(409);
         assert_eq!(refused.code(), "NEEDS_REAUTHORIZATION");
-        let found = look(app, &again(app, &ada).await, &id).await;
+        let found = seen(app, &ada, &id).await;
         assert_eq!((&found["status"], &found["error"]), (&json!("expired"), &json!("invalid_grant")));
         let said = said(app, "connection.expired").await;
         assert_eq!((said.len(), &said[0].data["reason"]), (1, &json!("invalid_grant")));
@@ -67,12 +71,11 @@ async fn what_fails_for_now_changes_nothing() {
         let refused = issue(app, &id).await.expect(503);
         assert_eq!(refused.code(), "UNAVAILABLE");
         assert!(!refused.header("retry-after").is_empty());
-        let ada = again(app, &ada).await;
-        let found = look(app, &ada, &id).await;
+        let found = seen(app, &ada, &id).await;
         assert_eq!((&found["status"], &found["refresh_failures"]), (&json!("active"), &json!(1)));
         app.advance(Duration::from_mins(1));
         issue(app, &id).await.expect(200);
-        assert_eq!(look(app, &ada, &id).await["refresh_failures"], 0);
+        assert_eq!(seen(app, &ada, &id).await["refresh_failures"], 0);
     })
     .await;
 }
@@ -84,16 +87,25 @@ async fn a_call_carries_the_token_and_no_more() {
         let mut body = get(provider, "/thing?q=1");
         body["headers"] = json!({ "x-echo": "yes" });
         let answer = call(app, &ada, &id, body).await.expect(200);
-        assert_eq!((&answer.body["status"], answer.text_at("/json/path")), (&json!(200), "/api/thing"));
+        assert_eq!(
+            (&answer.body["status"], answer.text_at("/json/path")),
+            (&json!(200), "/api/thing")
+        );
         let seen = provider.last_call(Endpoint::Api);
         assert!(seen["authorization"].starts_with("Bearer "));
         assert!(!seen.contains_key("x-user-id") && !seen.contains_key("cookie"));
-        assert!(!answer.text.contains(&seen["authorization"][7..]), "the caller does not see the token");
+        assert!(
+            !answer.text.contains(&seen["authorization"][7..]),
+            "the caller does not see the token"
+        );
         let post = json!({ "method": "POST", "url": format!("{}/api/things", provider.url()), "json": { "a": 1 } });
         let answer = call(app, &ada, &id, post).await.expect(200);
         assert_eq!(answer.text_at("/json/method"), "POST");
         let called = said(app, "connection.called").await;
-        assert_eq!((called.len(), &called[0].data["url"]), (2, &json!("127.0.0.1/api/thing")));
+        assert_eq!(
+            (called.len(), &called[0].data["url"]),
+            (2, &json!("127.0.0.1/api/thing"))
+        );
     })
     .await;
 }
@@ -113,10 +125,18 @@ async fn a_call_goes_to_the_provider_alone() {
             "file:///etc/passwd".to_owned(),
             "nonsense".to_owned(),
         ] {
-            let refused = call(app, &ada, &id, json!({ "method": "GET", "url": url })).await.expect(422);
+            let refused = call(app, &ada, &id, json!({ "method": "GET", "url": url }))
+                .await
+                .expect(422);
             assert_eq!(refused.text_at("/errors/0/pointer"), "/url", "{url}");
         }
-        for name in ["Authorization", "host", "Cookie", "X-Forwarded-For", "Transfer-Encoding"] {
+        for name in [
+            "Authorization",
+            "host",
+            "Cookie",
+            "X-Forwarded-For",
+            "Transfer-Encoding",
+        ] {
             let mut body = get(provider, "/x");
             body["headers"] = json!({ name: "x" });
             let refused = call(app, &ada, &id, body).await.expect(422);
@@ -167,7 +187,9 @@ async fn its_owner_may_refresh_and_pause_it() {
         let paused = patch(app, &ada, &id, json!({ "is_active": false })).await.expect(200);
         assert_eq!(paused.text_at("/status"), "inactive");
         assert_eq!(issue(app, &id).await.expect(409).code(), "CONNECTION_STATE");
-        patch(app, &ada, &id, json!({ "is_active": true, "is_sync_enabled": false })).await.expect(200);
+        patch(app, &ada, &id, json!({ "is_active": true, "is_sync_enabled": false }))
+            .await
+            .expect(200);
         issue(app, &id).await.expect(200);
         assert_eq!(look(app, &ada, &id).await["is_sync_enabled"], false);
     })

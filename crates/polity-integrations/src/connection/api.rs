@@ -18,12 +18,7 @@ use polity_kernel::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{
-    Connections,
-    error::code,
-    model::OauthApp,
-    service,
-};
+use super::{Connections, error::code, model::OauthApp, service};
 
 /// An app: a client that the operator registered at a provider.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -31,7 +31,8 @@ pub(super) struct Follow {
 impl Watch for Follow {
     async fn changed(&self, tx: &mut Tx, before: &Grant, after: &Grant) -> Result<()> {
         // A claim, and new tokens that the owner brought, change nothing here: whoever brings them writes the connection.
-        let is_refreshed = after.version > before.version && before.intent.is_some() && after.status == GrantStatus::Active;
+        let is_refreshed =
+            after.version > before.version && before.intent.is_some() && after.status == GrantStatus::Active;
         let has_ended = before.status == GrantStatus::Active && after.status == GrantStatus::Expired;
         let has_failed = after.refresh_failures > before.refresh_failures;
         if !(is_refreshed || has_ended || has_failed) {

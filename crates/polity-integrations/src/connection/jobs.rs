@@ -65,8 +65,8 @@ struct End(Connections);
 #[async_trait]
 impl JobHandler for End {
     async fn run(&self, job: &JobCtx) -> Result<(), JobError> {
-        let ended: Ended = serde_json::from_value(job.job.payload.clone())
-            .map_err(|error| JobError::Fatal(error.to_string()))?;
+        let ended: Ended =
+            serde_json::from_value(job.job.payload.clone()).map_err(|error| JobError::Fatal(error.to_string()))?;
         let (user_id, workspace_id) = (ended.user_id.as_deref(), ended.workspace_id.as_deref());
         let done = service::end_all(&self.0, user_id, workspace_id, &ended.reason).await;
         done.map_err(|error| retry(&error))

@@ -147,7 +147,11 @@ mod tests {
         let all = [Pending, Active, Inactive, Expired, Revoked, Error];
         assert!(all.iter().all(|to| !Revoked.can(*to)));
         assert!(all.iter().all(|from| !from.can(Pending) && !from.can(*from)));
-        assert!(all.iter().filter(|from| **from != Revoked).all(|from| from.can(Revoked)));
+        assert!(
+            all.iter()
+                .filter(|from| **from != Revoked)
+                .all(|from| from.can(Revoked))
+        );
         // A pause is the owner's: only they end it.
         assert!(Inactive.can(Active) && Active.can(Inactive) && !Expired.can(Inactive) && !Error.can(Inactive));
     }

@@ -101,7 +101,7 @@ const TOLD: [&str; 9] = [
 /// Makes the call. Each is recorded by an event, whatever comes of it.
 pub(super) async fn call(connections: &Connections, caller: &Caller, id: &str, call: Call) -> Result<Answered, Error> {
     let (token, provider) = service::token_for_call(connections, caller, id).await?;
-    let url = allowed(connections, &provider, &call.url)?;
+    let url = allowed(&provider, &call.url)?;
     for name in call.headers.keys() {
         let lower = name.to_ascii_lowercase();
         if OURS.contains(&lower.as_str()) || lower.starts_with("x-forwarded-") {
@@ -123,7 +123,7 @@ pub(super) async fn call(connections: &Connections, caller: &Caller, id: &str, c
 }
 
 /// The address, if a token of this provider may be sent there.
-fn allowed(connections: &Connections, provider: &Provider, url: &str) -> Result<Url, Error> {
+fn allowed(provider: &Provider, url: &str) -> Result<Url, Error> {
     let wrong = |text: String| Error::Field("url", text);
     let url = Url::parse(url).map_err(|error| wrong(format!("This is no address: {error}")))?;
     let host = url.host_str().unwrap_or_default();
@@ -131,11 +131,12 @@ fn allowed(connections: &Connections, provider: &Provider, url: &str) -> Result<
     // A provider on this machine is for development; its port is part of it, because others listen here too.
     let is_local = url.scheme() == "http"
         && host == "127.0.0.1"
-        && connections.ctx.core.environment.is_development()
         && Url::parse(&provider.token_url).is_ok_and(|token| token.origin() == url.origin());
     if !is_known || !(is_local || (url.scheme() == "https" && url.port().is_none())) {
         let hosts = provider.api_hosts.join(", ");
-        return Err(wrong(format!("Only https addresses of the provider may be called: {hosts}")));
+        return Err(wrong(format!(
+            "Only https addresses of the provider may be called: {hosts}"
+        )));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("The address may have no user or password".to_owned()));
@@ -173,7 +174,9 @@ async fn send(connections: &Connections, call: &Call, url: &Url, token: &Token) 
 fn told(headers: &HeaderMap) -> BTreeMap<String, String> {
     headers
         .iter()
-        .filter(|(name, _)| TOLD.contains(&name.as_str()) || name.as_str().contains("ratelimit") || name.as_str().contains("rate-limit"))
+        .filter(|(name, _)| {
+            TOLD.contains(&name.as_str()) || name.as_str().contains("ratelimit") || name.as_str().contains("rate-limit")
+        })
         .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
         .collect()
 }

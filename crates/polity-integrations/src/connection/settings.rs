@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectionSettings {
     /// A file with more providers, in the form of the catalogue that comes with Polity; an entry replaces the one of its name.
-    /// Every address must be https; in development `http://127.0.0.1` may stand there too.
+    /// Every address must be https, or `http://127.0.0.1` where `outbound.allow` lists that.
     pub catalogue: Option<String>,
     /// How many connections a person may have that are not revoked, from 1 to 10000.
     pub most_per_person: u32,

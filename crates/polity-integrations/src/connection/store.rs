@@ -26,15 +26,25 @@ pub(super) async fn find(conn: &mut Conn, id: &str) -> Result<Option<Connection>
 }
 
 pub(super) async fn find_by_state(conn: &mut Conn, hash: &str) -> Result<Option<Connection>> {
-    conn.sql(connection!("where state_hash = $1")).bind(hash).optional().await
+    conn.sql(connection!("where state_hash = $1"))
+        .bind(hash)
+        .optional()
+        .await
 }
 
 pub(super) async fn find_by_ticket(conn: &mut Conn, hash: &str) -> Result<Option<Connection>> {
-    conn.sql(connection!("where ticket_hash = $1")).bind(hash).optional().await
+    conn.sql(connection!("where ticket_hash = $1"))
+        .bind(hash)
+        .optional()
+        .await
 }
 
 /// The connection of a person with an outside account in a workspace, if it is not taken back.
-pub(super) async fn of_account(conn: &mut Conn, like: &Connection, external_user_id: &str) -> Result<Option<Connection>> {
+pub(super) async fn of_account(
+    conn: &mut Conn,
+    like: &Connection,
+    external_user_id: &str,
+) -> Result<Option<Connection>> {
     conn.sql(connection!(
         "where user_id = $1 and oauth_app_id = $2 and workspace_id = $3 and external_user_id = $4
            and status not in ('pending', 'revoked') and external_user_id <> ''"

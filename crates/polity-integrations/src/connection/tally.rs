@@ -63,7 +63,12 @@ impl Tally {
             return;
         }
         drop(counts);
-        tracing::error!(connection.id = key.connection_id, caller = key.caller, uses, "uses of a token could not be recorded");
+        tracing::error!(
+            connection.id = key.connection_id,
+            caller = key.caller,
+            uses,
+            "uses of a token could not be recorded"
+        );
     }
 
     fn take(&self) -> HashMap<Key, i64> {

@@ -48,8 +48,8 @@ async fn some_are_asked_by_post() {
 async fn the_token_answer_says_it() {
     let more = "identity = { source = \"token\", id = \"/authed_user/id\", name = \"/team/name\" }";
     let body = json!({
-        "access_token": "hush-a", "refresh_token": "hush-r", "id_token": "hush-i", "token_type": "bot",
-        "team": { "name": "Acme", "echo": "it is hush-a" },
+        "access_token": "hush-access-token", "refresh_token": "hush-r", "id_token": "hush-i", "token_type": "bot",
+        "team": { "name": "Acme", "echo": "it is hush-access-token", "again": "hush-r" },
         "authed_user": { "id": "U1", "access_token": "hush-u", "refreshToken": "hush-v" },
         "incoming_webhook": { "url": "https://hooks.example.com/hush" },
     });

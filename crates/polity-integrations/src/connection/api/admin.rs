@@ -53,7 +53,10 @@ struct AppIn {
     #[schemars(example = &"https://app.example.com/connected")]
     redirect_uri: Option<String>,
     /// The scopes it cannot do without, as the provider writes them.
-    #[garde(length(max = 100), inner(length(chars, min = 1, max = 255), pattern(r"^[\x21\x23-\x2B\x2D-\x5B\x5D-\x7E]+$")))]
+    #[garde(
+        length(max = 100),
+        inner(length(chars, min = 1, max = 255), pattern(r"^[\x21\x23-\x2B\x2D-\x5B\x5D-\x7E]+$"))
+    )]
     #[serde(default)]
     #[schemars(example = ["read:user"])]
     required_scopes: Vec<String>,
@@ -76,11 +79,7 @@ fn yes() -> bool {
 }
 
 /// Adds an app. Its provider's addresses and ways are those of the catalogue.
-#[operation(
-    "connection.admin_add_app",
-    status = 201,
-    errors(code::APP_EXISTS, codes::FORBIDDEN)
-)]
+#[operation("connection.admin_add_app", status = 201, errors(code::APP_EXISTS, codes::FORBIDDEN))]
 async fn add_app(
     _: AdminOrService,
     State(connections): State<Connections>,
@@ -151,7 +150,10 @@ struct AppPatch {
     #[serde(default)]
     redirect_uri: Given<String>,
     /// The scopes it cannot do without.
-    #[garde(inner(length(max = 100), inner(length(chars, min = 1, max = 255), pattern(r"^[\x21\x23-\x2B\x2D-\x5B\x5D-\x7E]+$"))))]
+    #[garde(inner(
+        length(max = 100),
+        inner(length(chars, min = 1, max = 255), pattern(r"^[\x21\x23-\x2B\x2D-\x5B\x5D-\x7E]+$"))
+    ))]
     required_scopes: Option<Vec<String>>,
     /// Whether connections with it may be begun.
     #[garde(skip)]

@@ -7,8 +7,8 @@ use polity_kernel::{
     Ctx, clock,
     db::{Conn, Cursor, cut},
     http::{
-        self as api, ClientIp, Created, Idempotency, Json, Path, Query, Reply, Result, Routes, SetsCookie, State, UserAgent,
-        codes,
+        self as api, ClientIp, Created, Idempotency, Json, Path, Query, Reply, Result, Routes, SetsCookie, State,
+        UserAgent, codes,
     },
     operation,
 };
@@ -115,7 +115,11 @@ impl ConnectionOut {
     /// With what the provider says about the account, for its owner.
     fn whole(ctx: &Ctx, connection: Connection) -> Self {
         let sealed = connection.external_user_data.as_ref();
-        let opened = sealed.and_then(|sealed| ctx.secrets.open_sealed(super::super::ACCOUNTS, &connection.id, sealed).ok());
+        let opened = sealed.and_then(|sealed| {
+            ctx.secrets
+                .open_sealed(super::super::ACCOUNTS, &connection.id, sealed)
+                .ok()
+        });
         let data = opened.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Self {
             external_user_data: data,
@@ -205,7 +209,13 @@ pub(super) fn cookie(connections: &Connections, connection_id: &str) -> Option<H
 #[operation(
     "connection.begin",
     status = 201,
-    errors(code::APP_NOT_FOUND, code::TOO_MANY_CONNECTIONS, WORKSPACE_NOT_FOUND, code::SCOPE_REQUIRED, codes::FORBIDDEN)
+    errors(
+        code::APP_NOT_FOUND,
+        code::TOO_MANY_CONNECTIONS,
+        WORKSPACE_NOT_FOUND,
+        code::SCOPE_REQUIRED,
+        codes::FORBIDDEN
+    )
 )]
 async fn begin(
     caller: Writer,
@@ -254,7 +264,12 @@ struct ReconnectIn {
 /// it is; whoever signs in with another account there changes nothing.
 #[operation(
     "connection.reconnect",
-    errors(code::CONNECTION_NOT_FOUND, code::CONNECTION_STATE, code::APP_NOT_FOUND, code::SCOPE_REQUIRED)
+    errors(
+        code::CONNECTION_NOT_FOUND,
+        code::CONNECTION_STATE,
+        code::APP_NOT_FOUND,
+        code::SCOPE_REQUIRED
+    )
 )]
 async fn reconnect(
     caller: Writer,

@@ -238,7 +238,9 @@ struct CallbackIn {
 
 fn answer(code: Option<String>, error: Option<&String>) -> Option<Answer> {
     match (code, error) {
-        (_, Some(error)) => Some(Answer::Error(plain_code(error).unwrap_or_else(|| "an error".to_owned()))),
+        (_, Some(error)) => Some(Answer::Error(
+            plain_code(error).unwrap_or_else(|| "an error".to_owned()),
+        )),
         (Some(code), None) if !code.is_empty() => Some(Answer::Code(code.into())),
         _ => None,
     }
@@ -297,8 +299,16 @@ fn back(connection: &Connection, done: std::result::Result<(), &Error>) -> Next 
         escape(&text)
     );
     let page = Page::new(title, inner);
-    let page = if done.is_ok() { page } else { page.with_status(StatusCode::BAD_REQUEST) };
-    Next::Page(if connection.opener.is_some() { page.with_script(TELL) } else { page })
+    let page = if done.is_ok() {
+        page
+    } else {
+        page.with_status(StatusCode::BAD_REQUEST)
+    };
+    Next::Page(if connection.opener.is_some() {
+        page.with_script(TELL)
+    } else {
+        page
+    })
 }
 
 /// Finishes a sign-in whose provider sent the browser to the app's own page: for the person who began it.

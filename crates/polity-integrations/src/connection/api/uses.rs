@@ -69,7 +69,11 @@ struct IssueOut {
         code::SCOPE_REQUIRED
     )
 )]
-async fn issue(caller: Issuer, State(connections): State<Connections>, Json(body): Json<IssueIn>) -> Result<Json<IssueOut>> {
+async fn issue(
+    caller: Issuer,
+    State(connections): State<Connections>,
+    Json(body): Json<IssueIn>,
+) -> Result<Json<IssueOut>> {
     let issued = service::issue(&connections, &caller, &body.connection_id).await?;
     let expires_at = issued.token.expires_at.and_then(DateTime::from_timestamp_millis);
     let now = connections.ctx.clock.now();
@@ -195,7 +199,10 @@ async fn call(
         body: sent,
     };
     let answer = proxy::call(&connections, &caller, &id, call).await?;
-    let is_json = answer.headers.get("content-type").is_some_and(|kind| kind.contains("json"));
+    let is_json = answer
+        .headers
+        .get("content-type")
+        .is_some_and(|kind| kind.contains("json"));
     let json = is_json.then(|| serde_json::from_slice(&answer.body).ok()).flatten();
     let mut out = ProxyOut {
         status: answer.status,

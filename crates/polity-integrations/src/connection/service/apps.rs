@@ -80,7 +80,10 @@ pub(in crate::connection) async fn create_app(
     let ctx = &connections.ctx;
     tx.lock("connection.app", "all").await?;
     if apps::count(tx).await? >= apps::MOST {
-        return Err(Error::Field("name", format!("There may be at most {} apps", apps::MOST)));
+        return Err(Error::Field(
+            "name",
+            format!("There may be at most {} apps", apps::MOST),
+        ));
     }
     if apps::find_named(tx, &new.name).await?.is_some() {
         return Err(Error::AppExists(new.name));

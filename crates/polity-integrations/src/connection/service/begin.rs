@@ -196,7 +196,8 @@ fn checked(
     let url = Url::parse(&given).map_err(|error| wrong(format!("This is no address: {error}")))?;
     let origin = url.origin().ascii_serialization();
     if !connections.is_known_origin(&origin) || !url.username().is_empty() || url.password().is_some() {
-        let text = format!("{origin} is not among the origins that may be told: the operator lists them in http.cors_origins");
+        let text =
+            format!("{origin} is not among the origins that may be told: the operator lists them in http.cors_origins");
         return Err(wrong(text));
     }
     Ok(Some(if is_origin { origin } else { url.into() }))

@@ -41,7 +41,10 @@ pub(in crate::connection) async fn disconnect(
     consent::hold(tx, &place, ctx.clock.now()).await?;
     let ended = revoke(tx, connections, id, "revoked", revoked_by).await?;
     let (user, workspace, app) = (&*found.user_id, &*found.workspace_id, &*found.oauth_app_id);
-    if store::some_of(tx, Some(user), Some(workspace), Some(app), 1).await?.is_empty() {
+    if store::some_of(tx, Some(user), Some(workspace), Some(app), 1)
+        .await?
+        .is_empty()
+    {
         consent::withdraw(tx, ctx, &place, by).await?;
     }
     Ok(ended)

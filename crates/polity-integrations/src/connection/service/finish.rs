@@ -12,10 +12,7 @@ use polity_kernel::{
 };
 use polity_ports::{Said, integration::ConnectionCreated};
 
-use super::{
-    KIND, app_of, browser_secret, end, is_allowed, locked,
-    begin::is_browser,
-};
+use super::{KIND, app_of, begin::is_browser, browser_secret, end, is_allowed, locked};
 use crate::connection::{
     ACCOUNTS, Connections, Error,
     model::{Connection, OauthApp, Status},
@@ -43,7 +40,9 @@ pub(in crate::connection) async fn waiting(
     proof: &Proof<'_>,
 ) -> Result<Connection, Error> {
     let mut read = connections.ctx.db.read().await?;
-    let found = store::find_by_state(&mut read, &state_key(state)).await?.ok_or(Error::SignIn)?;
+    let found = store::find_by_state(&mut read, &state_key(state))
+        .await?
+        .ok_or(Error::SignIn)?;
     let is_theirs = match proof {
         Proof::Browser(cookies) => is_browser(connections, &found, cookies),
         Proof::Person(user_id) => found.user_id == *user_id,
@@ -156,7 +155,8 @@ async fn kept(
         return Err(Error::AppNotFound);
     }
     let account_id = account.as_ref().map_or("", |account| account.id.as_str());
-    tx.lock("connection.account", &format!("{}/{account_id}", app.id)).await?;
+    tx.lock("connection.account", &format!("{}/{account_id}", app.id))
+        .await?;
     let mut connection = locked(tx, &waiting.id).await?;
     if connection.status == Status::Revoked || connection.state_hash != waiting.state_hash {
         return Err(Error::SignIn);
@@ -168,7 +168,10 @@ async fn kept(
     if !missing.is_empty() {
         return Err(Error::ScopesMissing(missing.into_iter().map(str::to_owned).collect()));
     }
-    if let Some(same) = store::of_account(tx, &connection, account_id).await?.filter(|same| same.id != connection.id) {
+    if let Some(same) = store::of_account(tx, &connection, account_id)
+        .await?
+        .filter(|same| same.id != connection.id)
+    {
         // The account is connected already: that connection goes on, with the new tokens.
         connection.stop_waiting();
         connection.status = Status::Revoked;

@@ -19,7 +19,11 @@ pub(in crate::connection) struct Issued {
 
 /// The token of a connection, for whoever may have it: its owner's programs, services, and, if it is shared, the programs of
 /// its workspace. Each use is counted by caller and second.
-pub(in crate::connection) async fn issue(connections: &Connections, caller: &Caller, id: &str) -> Result<Issued, Error> {
+pub(in crate::connection) async fn issue(
+    connections: &Connections,
+    caller: &Caller,
+    id: &str,
+) -> Result<Issued, Error> {
     let usable = usable(connections, caller, id).await?;
     let token = connections.grants.manager().token(id).await?;
     connections.tally.used(id, &caller.label(), "issue");

@@ -47,14 +47,16 @@ pub(in crate::connection) async fn delete_take_back(tx: &mut Tx, id: &str) -> Re
 }
 
 /// Some that no attempt brought back in time; the tokens end by themselves.
-pub(in crate::connection) async fn delete_old_take_backs(tx: &mut Tx, before: DateTime<Utc>, limit: i64) -> Result<u64> {
-    tx.sql(
-        "delete from oauth_take_back where id in (select id from oauth_take_back where created_at < $1 limit $2)",
-    )
-    .bind(&before)
-    .bind(&limit)
-    .execute()
-    .await
+pub(in crate::connection) async fn delete_old_take_backs(
+    tx: &mut Tx,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64> {
+    tx.sql("delete from oauth_take_back where id in (select id from oauth_take_back where created_at < $1 limit $2)")
+        .bind(&before)
+        .bind(&limit)
+        .execute()
+        .await
 }
 
 /// Uses of a token in a second.
@@ -90,7 +92,8 @@ pub(in crate::connection) async fn uses(
     after: Option<&Cursor>,
     limit: i64,
 ) -> Result<Vec<Use>> {
-    let mut filter = Filter::new("select connection_id, caller, purpose, second, uses from oauth_connection_use where true");
+    let mut filter =
+        Filter::new("select connection_id, caller, purpose, second, uses from oauth_connection_use where true");
     filter.and("connection_id = ?", connection_id);
     if let Some(after) = after {
         filter

@@ -26,6 +26,7 @@ use crate::consent::{
 const EXPORTS: u64 = 20;
 /// How many consents an export holds; the history beside them holds everything.
 const EXPORTED: i64 = 1_000;
+
 /// Writes entries into the history of a person, whose lock is held.
 pub(super) async fn append(tx: &mut Tx, ctx: &Ctx, user_id: &str, entries: &[Entry<'_>], by: &By) -> Result<(), Error> {
     if entries.is_empty() {
@@ -93,12 +94,14 @@ pub(in crate::consent) async fn export(
     by: &By,
 ) -> Result<Exported, Error> {
     let ctx = &consents.ctx;
-    let window = Window::new("consent_exports", EXPORTS, Duration::from_hours(1));
-    let is_first = after == 0;
     // Going on with an export is not another one.
-    let usage = ctx.limiter.take(&[window], user_id, u64::from(is_first)).await;
-    if !usage.allowed {
-        return Err(Error::Limited(usage));
+    let is_first = after == 0;
+    if is_first {
+        let window = Window::new("consent_exports", EXPORTS, Duration::from_hours(1));
+        let usage = ctx.limiter.take(&[window], user_id, 1).await;
+        if !usage.allowed {
+            return Err(Error::Limited(usage));
+        }
     }
     let mut tx = ctx.db.begin().await?;
     if is_first {
