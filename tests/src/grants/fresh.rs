@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use polity_grants::store::{Pending, Store as _};
 use polity_integrations::grants::{Grants, keep_fresh, prune};
-use polity_kernel::lease::Lease;
 use polity_testing::App;
 
 use super::{connect_ended, double::Double, open_unwatched, settings};
@@ -73,8 +72,16 @@ async fn a_process_that_was_killed_is_followed_when_its_lease_is_over() {
         let double = Double::start(false);
         let grants = open_unwatched(&app, &double);
         connect_ended(&app, &grants, &["g".to_owned()]).await;
-        let mut dead = Lease::new("grants.fresh".to_owned(), "prc_dead".to_owned(), app.clock.clone());
-        assert!(dead.hold(&app.ctx.db).await.unwrap());
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        tx.sql(
+            "insert into lease (name, owner, until) values ('grants.fresh', 'prc_dead', $1)
+             on conflict (name) do update set owner = excluded.owner, until = excluded.until",
+        )
+        .bind(&(app.clock.now() + Duration::from_secs(10)))
+        .execute()
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
         app.ctx.spawn(keep_fresh(grants.clone()));
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         assert_eq!(double.calls(), 0, "it is not this one's turn");
