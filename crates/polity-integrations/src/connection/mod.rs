@@ -225,7 +225,7 @@ impl Connected for Connections {
 fn catalogue(ctx: &Ctx, settings: &ConnectionSettings) -> Result<Catalogue, ConfigError> {
     let wrong = |error: &dyn std::fmt::Display| {
         let hint = "correct the file; what the fields mean is in docs/services/connection.md";
-        ConfigError::from(config::Problem::new("connection.catalogue", &error.to_string(), hint))
+        ConfigError::from(config::Problem::new("connection.catalogue", error.to_string(), hint))
     };
     let builtin = Catalogue::builtin().map_err(|error| wrong(&error))?;
     let Some(path) = &settings.catalogue else {

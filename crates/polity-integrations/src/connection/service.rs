@@ -10,7 +10,7 @@ mod uses;
 use polity_kernel::{Ctx, Secret, db::Conn, db::Tx};
 
 pub(super) use apps::{AppChange, NewApp, apps, change_app, create_app, delete_app, find_app, open_app, used};
-pub(super) use begin::{Begun, NewConnection, Opened, Way, allow, begin, cookie_name, deny, open_ticket, reconnect};
+pub(super) use begin::{Begun, NewConnection, Way, allow, begin, cookie_name, deny, open_ticket, reconnect};
 pub(super) use end::{TAKE_BACK_FOR, disconnect, end_all, give_up, stop_resting, take_back};
 pub(super) use finish::{Answer, Proof, finish, waiting};
 pub(super) use look::{ConnectionChange, Wanted, change, find, history, list, list_after, mine};

@@ -1,5 +1,7 @@
 //! Apps and providers, for operators.
 
+use std::collections::HashMap;
+
 use garde::Validate;
 use polity_grants::provider::{Provider, Recovery, Refresh};
 use polity_kernel::{
@@ -102,7 +104,7 @@ async fn add_app(
     let mut tx = connections.ctx.db.begin().await?;
     let app = service::create_app(&mut tx, &connections, new).await?;
     tx.commit().await?;
-    Ok(Created(Json(AppOut::new(&connections, app, &Default::default())?)))
+    Ok(Created(Json(AppOut::new(&connections, app, &HashMap::default())?)))
 }
 
 /// All apps, those too that are not offered.
@@ -171,6 +173,7 @@ struct AppPatch {
     documentation_url: Given<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde hands it over like this")]
 fn at_most<const MOST: usize>(given: &Given<String>, (): &()) -> garde::Result {
     match given.value() {
         Some(text) if text.is_empty() || text.chars().count() > MOST => {

@@ -410,6 +410,7 @@ async fn get(
 
 /// What is to change; what is left out stays.
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct ConnectionPatch {
     /// Whether what is bound to it is kept in step.
     #[garde(skip)]

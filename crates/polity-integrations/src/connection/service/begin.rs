@@ -177,9 +177,10 @@ async fn wait(
     connection.is_opened = false;
     connection.state_hash = None;
     let connect_url = format!("{}/connect?ticket={}", connections.base(), ticket.expose());
-    let provider_url = match is_allowed {
-        true => Some(send_out(tx, connections, connection, app).await?),
-        false => None,
+    let provider_url = if is_allowed {
+        Some(send_out(tx, connections, connection, app).await?)
+    } else {
+        None
     };
     Ok((connect_url.into(), provider_url))
 }
@@ -223,11 +224,11 @@ async fn send_out(
 }
 
 /// What a browser that opens the link meets.
-pub(in crate::connection) enum Opened {
-    /// The provider, at once.
-    Provider(Connection, Secret),
-    /// The question whether the person consents.
-    Question(Connection, OauthApp),
+pub(in crate::connection) struct Opened {
+    pub connection: Connection,
+    pub app: OauthApp,
+    /// The provider's address, if the person has consented; otherwise they are asked.
+    pub url: Option<Secret>,
 }
 
 /// Opens the link. The first browser that does is the one that may go on.
@@ -242,15 +243,13 @@ pub(in crate::connection) async fn open_ticket(
         return Err(Error::SignIn);
     }
     connection.is_opened = true;
-    let url = match is_allowed {
-        true => Some(send_out(tx, connections, &mut connection, &app).await?),
-        false => None,
+    let url = if is_allowed {
+        Some(send_out(tx, connections, &mut connection, &app).await?)
+    } else {
+        None
     };
     store::update(tx, &connection).await?;
-    Ok(match url {
-        Some(url) => Opened::Provider(connection, url),
-        None => Opened::Question(connection, app),
-    })
+    Ok(Opened { connection, app, url })
 }
 
 /// The person allows what the page asked, and goes on to the provider. `text` is what the page said.
