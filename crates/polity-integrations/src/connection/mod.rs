@@ -39,6 +39,7 @@ use polity_kernel::{
     service::{Mounted, Service},
 };
 use polity_ports::{account::Letters, integration::Connected, organization::Membership};
+use url::Url;
 
 use self::{clients::Clients, model::OauthApp, tally::Tally};
 use crate::{
@@ -204,8 +205,7 @@ impl Parts {
 
     /// Whether pages of that origin may be told what became of a sign-in.
     fn is_known_origin(&self, origin: &str) -> bool {
-        let public_url = self.ctx.core.public_url.as_ref();
-        let ours = public_url.is_some_and(|url| url.origin().ascii_serialization() == origin);
+        let ours = Url::parse(&self.base()).is_ok_and(|url| url.origin().ascii_serialization() == origin);
         ours || self.ctx.http().cors_origins.iter().any(|known| known == origin)
     }
 
