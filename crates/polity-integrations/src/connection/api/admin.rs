@@ -136,6 +136,7 @@ struct AppPatch {
     /// What it is for.
     #[garde(custom(at_most::<2000>))]
     #[serde(default)]
+    #[schemars(extend("minLength" = 1, "maxLength" = 2000))]
     description: Given<String>,
     /// Its version.
     #[garde(length(chars, min = 1, max = 50))]
@@ -146,10 +147,12 @@ struct AppPatch {
     /// The client's secret; null: none.
     #[garde(custom(at_most::<4096>))]
     #[serde(default)]
+    #[schemars(extend("minLength" = 1, "maxLength" = 4096))]
     client_secret: Given<String>,
     /// Where the provider sends browsers back to; null: to Polity.
     #[garde(custom(at_most::<500>))]
     #[serde(default)]
+    #[schemars(extend("minLength" = 1, "maxLength" = 500))]
     redirect_uri: Given<String>,
     /// The scopes it cannot do without.
     #[garde(inner(
@@ -166,10 +169,12 @@ struct AppPatch {
     /// Its icon.
     #[garde(custom(at_most::<500>))]
     #[serde(default)]
+    #[schemars(extend("minLength" = 1, "maxLength" = 500))]
     icon_url: Given<String>,
     /// What there is to read about it.
     #[garde(custom(at_most::<500>))]
     #[serde(default)]
+    #[schemars(extend("minLength" = 1, "maxLength" = 500))]
     documentation_url: Given<String>,
 }
 
