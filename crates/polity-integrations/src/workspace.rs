@@ -45,8 +45,13 @@ impl Workspace {
     /// Whether they change things in it; viewers and guests change nothing.
     #[must_use]
     pub fn may_change(&self) -> bool {
-        self.is_admin() || self.role == "member"
+        may_change(self.role)
     }
+}
+
+/// Whether whoever is that in a workspace changes things in it.
+pub(crate) fn may_change(role: &str) -> bool {
+    matches!(role, "owner" | "admin" | "member")
 }
 
 /// Why there is no workspace.

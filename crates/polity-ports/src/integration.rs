@@ -128,8 +128,8 @@ crate::said! { "integration_service":
         method: String,
         /// The host and the path, without a query.
         url: String,
-        /// What the provider answered.
-        status: u16,
+        /// What the provider answered; null: no answer came, and nobody knows what it did.
+        status: Option<u16>,
         /// When.
         timestamp: DateTime<Utc>,
     }

@@ -201,3 +201,18 @@ async fn what_ended_is_forgotten_after_a_while() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn of_who_is_gone_it_is_not_kept_who_they_are_elsewhere() {
+    each(async |app, _| {
+        let (ada, _, _) = connected(app).await;
+        let path = format!("/api/v1/accounts/profile/{}?reason=test", ada.user_id);
+        app.delete(&path).bearer(&ada.access_token).send().await.expect(200);
+        app.settle().await;
+        let mut read = app.ctx.db.read().await.unwrap();
+        let kept =
+            "select count(*) from oauth_connection where external_user_id <> '' or external_user_email is not null";
+        assert_eq!(read.sql(kept).one::<(i64,)>().await.unwrap(), (0,));
+    })
+    .await;
+}

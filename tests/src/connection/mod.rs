@@ -3,9 +3,11 @@
 mod access;
 mod apps;
 mod ends;
+mod lies;
 mod pages;
 mod races;
 mod sign_in;
+mod strangers;
 mod uses;
 
 use std::{collections::HashMap, path::Path};

@@ -98,16 +98,21 @@ async fn a_link_is_for_one_browser_and_ends() {
 }
 
 #[tokio::test]
-async fn who_has_consented_is_not_asked() {
+async fn who_has_consented_is_not_asked_again() {
     each(async |app, provider| {
         let app_id = app_id(app).await;
         let ada = app.register("ada@example.com").await;
         let (_, link) = link(app, &ada, json!({})).await;
         consent(app, &ada, None, &app_id, &["read"]).await;
-        let sent = app.get(&link).send().await.expect(303);
-        assert!(sent.header("location").starts_with(&provider.url()));
-        let back = signed_in(sent.header("location")).await;
-        come_back(app, &back, &cookies(&sent)).await.expect(200);
+        // A browser in which nobody began has to click; what was consented to stays as it was.
+        let page = app.get(&link).send().await.expect(200);
+        let on = decide(app, &link, &cookies(&page), "allow").await.expect(200);
+        let url = leads_to(&on.text);
+        assert!(url.starts_with(&provider.url()));
+        let back = signed_in(&url).await;
+        come_back(app, &back, &cookies(&page)).await.expect(200);
+        let ask = app.get("/api/v1/integration/consents").bearer(&ada.access_token);
+        assert_eq!(ask.send().await.expect(200).body["total"], 1);
     })
     .await;
 }

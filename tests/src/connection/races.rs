@@ -80,3 +80,68 @@ async fn a_disconnection_wins_over_everything_at_once() {
     })
     .await;
 }
+
+/// What a new master key seals again while a change runs is not put back as the change read it.
+#[tokio::test]
+async fn a_change_does_not_undo_a_new_key() {
+    each(async |app, _| {
+        let (ada, app_id, id) = connected(app).await;
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        for (sql, id) in [
+            ("update oauth_connection set external_user_data = $2 where id = $1", &id),
+            ("update oauth_app set client_secret = $2 where id = $1", &app_id),
+        ] {
+            let sealed = b"sealed again".to_vec();
+            tx.sql(sql).bind(id.as_str()).bind(&sealed).execute().await.unwrap();
+        }
+        let changes = async {
+            let path = format!("{}/{app_id}", super::APPS);
+            let change = app.request(reqwest::Method::PATCH, &path).service();
+            let body = json!({ "description": "Ours" });
+            tokio::join!(
+                super::patch(app, &ada, &id, json!({ "is_sync_enabled": false })),
+                change.json(&body).send()
+            )
+        };
+        let commits = async {
+            // Long enough for both to have read what was there before, where that is possible.
+            tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+            tx.commit().await.unwrap();
+        };
+        let ((one, other), ()) = tokio::join!(changes, commits);
+        assert_eq!((one.status, other.status), (200, 200));
+        let mut read = app.ctx.db.read().await.unwrap();
+        for sql in [
+            "select external_user_data from oauth_connection where external_user_data is not null",
+            "select client_secret from oauth_app",
+        ] {
+            let (found,) = read.sql(sql).one::<(Vec<u8>,)>().await.unwrap();
+            assert_eq!(found, b"sealed again", "{sql}");
+        }
+    })
+    .await;
+}
+
+/// Two people whose connections are with the same accounts, in another order, take their consents back at once.
+#[tokio::test]
+async fn consents_with_the_same_accounts_end_at_once() {
+    each(async |app, provider| {
+        let app_id = app_id(app).await;
+        let mut people = Vec::new();
+        for (name, accounts) in [("ada", ["x", "y"]), ("bob", ["y", "x"])] {
+            let person = app.register(&format!("{name}@example.com")).await;
+            let consent = consent(app, &person, None, &app_id, &["read"]).await;
+            for account in accounts {
+                provider.sign_in_as(account);
+                super::connected_in(app, &person, None, json!({})).await;
+            }
+            people.push((person, consent));
+        }
+        let ends = people.iter().map(|(person, consent)| {
+            let ask = app.delete(&format!("/api/v1/integration/consents/{consent}"));
+            ask.bearer(&person.access_token).send()
+        });
+        assert!(join_all(ends).await.iter().all(|answer| answer.status == 200));
+    })
+    .await;
+}

@@ -68,7 +68,7 @@ impl Client {
             id: id.ok_or_else(|| Failure::misconfigured("the provider does not say whose account it is"))?,
             email: email.filter(|email| email.len() <= LONGEST),
             name: name.map(|name| name[..name.floor_char_boundary(LONGEST)].to_owned()),
-            data: kept(&said, &exchanged.tokens),
+            data: kept(&said, app, &exchanged.tokens),
         })
     }
 
@@ -104,12 +104,14 @@ fn plain(value: &Value) -> Option<String> {
 }
 
 /// What may be kept of a token answer.
-pub(super) fn beside(fields: Map<String, Value>, tokens: &TokenSet) -> Value {
-    kept(&Value::Object(fields), tokens)
+pub(super) fn beside(fields: Map<String, Value>, app: &App, tokens: &TokenSet) -> Value {
+    kept(&Value::Object(fields), app, tokens)
 }
 
-fn kept(value: &Value, tokens: &TokenSet) -> Value {
-    let secrets: Vec<&str> = [Some(&tokens.access), tokens.refresh.as_ref()]
+fn kept(value: &Value, app: &App, tokens: &TokenSet) -> Value {
+    // A provider may repeat what it was sent, and what is kept is shown to people: the client's secret is not theirs.
+    let client = app.credentials.client_secret.as_ref();
+    let secrets: Vec<&str> = [Some(&tokens.access), tokens.refresh.as_ref(), client]
         .into_iter()
         .flatten()
         .map(Secret::expose)

@@ -29,7 +29,9 @@ pub(super) fn tokens(
     }
     let secret = |name: &str| text(&fields, name).filter(|text| !text.is_empty()).map(Secret::from);
     let access = secret("access_token").or_else(|| secret("token"));
-    let Some(access) = access.filter(|_| response.is_success()) else {
+    // RFC 6749 A.12. Anything else is no header, or two.
+    let is_plain = |token: &Secret| token.expose().bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let Some(access) = access.filter(|token| response.is_success() && is_plain(token)) else {
         return Err(of_answer(provider, response, None, asked_at));
     };
     let life = fields

@@ -135,7 +135,7 @@ impl Client {
         let url = app.provider.token_url.clone();
         let response = self.post(app, &url, form, asked_at).await?;
         let (tokens, fields) = answer::tokens(&app.provider, &response, asked, asked_at)?;
-        let answer = account::beside(fields, &tokens);
+        let answer = account::beside(fields, app, &tokens);
         Ok(Exchanged { tokens, answer })
     }
 

@@ -259,3 +259,13 @@ async fn what_an_answer_leaves_out_stays() {
         Err(Failure::Reauthorize { .. })
     ));
 }
+
+#[tokio::test]
+async fn a_token_that_is_no_header_is_none() {
+    for token in ["a\\nx-admin: 1", "a\\r\\n", "\\u00fc", "\\t", "a\\u007f"] {
+        let body = format!(r#"{{"access_token":"{token}","refresh_token":"r1"}}"#);
+        let (client, app, _) = set_up("", &[(200, &body)]);
+        let refused = client.refresh(&app, &old()).await;
+        assert!(matches!(refused, Err(Failure::Unknown { .. })), "{token}: {refused:?}");
+    }
+}

@@ -21,6 +21,9 @@ use crate::{
 const POLL: Duration = Duration::from_millis(20);
 const SLOWEST_POLL: Duration = Duration::from_secs(1);
 
+/// The pause of a job between two refreshes of a grant whose tokens do not even last so long.
+const SHORTEST: Millis = 5 * SECOND;
+
 /// Why a refresh is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
@@ -242,7 +245,10 @@ impl Inner {
             self.parts.settings.jitter.as_millis().try_into().unwrap_or(0),
         );
         let early = self.margin().saturating_add(i64::try_from(jitter).unwrap_or(0));
-        Some(life.saturating_sub(early).max(life / 2))
+        // A provider whose tokens last no time at all is not asked without end.
+        let lasts = tokens.expires_at?.saturating_sub(tokens.obtained_at);
+        let least = if lasts < SHORTEST { SHORTEST } else { 0 };
+        Some(life.saturating_sub(early).max(life / 2).max(least))
     }
 
     /// Records, again and again while the store does not answer: the answer exists nowhere else.

@@ -75,6 +75,9 @@ pub enum Error {
     /// It was made less than a minute ago, and is not replaced: it is not the token that is wrong.
     #[error("the provider refuses a token that was made a moment ago")]
     Fresh,
+    /// It cannot be refreshed: it lasts as long as it lasts.
+    #[error("the provider gave no way to replace the token")]
+    Lasting,
     /// Not now. The grant is kept.
     #[error("no token for now: {0}")]
     Unavailable(String),

@@ -16,6 +16,22 @@ impl Manager {
     /// minute ago is not replaced: then it is not the token that is wrong, and [`Error::Fresh`] says so. A grant
     /// that cannot be refreshed ends.
     pub async fn refused(&self, id: &str, version: i64) -> Result<Token, Error> {
+        match self.replaced(id, version).await {
+            Err(Error::Lasting) => {
+                let read = self.inner.read(id).await?;
+                if read.grant.version != version {
+                    return self.token(id).await;
+                }
+                let reason = "refused by the provider, and there is no refresh token";
+                self.inner.expire(&read, reason).await
+            }
+            other => other,
+        }
+    }
+
+    /// Another token than that of `version`, as [`Manager::refused`], but nothing ends: of a grant that cannot be refreshed,
+    /// [`Error::Lasting`] says so.
+    pub async fn replaced(&self, id: &str, version: i64) -> Result<Token, Error> {
         self.forget(id);
         for _ in 0..TRIES {
             let read = self.inner.read(id).await?;
@@ -26,8 +42,7 @@ impl Manager {
                 break;
             }
             if read.tokens.refresh.is_none() || !read.is_refreshable(&self.inner).await? {
-                let reason = "refused by the provider, and there is no refresh token";
-                return self.inner.expire(&read, reason).await;
+                return Err(Error::Lasting);
             }
             let why = Why::Refused(version);
             let token = self.landed(self.flight(id, why), id, why).await?;

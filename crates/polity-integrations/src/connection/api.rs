@@ -37,8 +37,8 @@ struct AppOut {
     provider: String,
     /// Where browsers are sent.
     authorize_url: Option<String>,
-    /// Where tokens are asked for.
-    token_url: String,
+    /// Where tokens are asked for; null: the catalogue does not have the provider any more, and nobody can connect.
+    token_url: Option<String>,
     /// Where tokens are taken back.
     revoke_url: Option<String>,
     /// Where the provider says whose token it is.
@@ -48,11 +48,11 @@ struct AppOut {
     /// The scopes it cannot do without.
     required_scopes: Vec<String>,
     /// What stands between scopes.
-    scope_separator: String,
+    scope_separator: Option<String>,
     /// Whether the code is bound to whoever asked for it (RFC 7636).
     pkce: bool,
     /// How the client says who it is: basic, post, none or `private_key_jwt`.
-    token_auth_method: &'static str,
+    token_auth_method: Option<&'static str>,
     /// Whether a use of its refresh token ends it.
     refresh_rotates: bool,
     /// The hosts that its tokens may be sent to.
@@ -90,10 +90,11 @@ fn auth_method(provider: &Provider) -> &'static str {
 }
 
 impl AppOut {
-    fn new(connections: &Connections, app: OauthApp, uses: &HashMap<String, i64>) -> Result<Self> {
-        let provider = connections.provider(&app)?;
+    fn new(connections: &Connections, app: OauthApp, uses: &HashMap<String, i64>) -> Self {
+        let provider = connections.provider(&app).ok();
+        let provider = provider.as_deref();
         let redirect_uri = connections.redirect_uri(&app);
-        Ok(Self {
+        Self {
             install_count: uses.get(&app.id).copied().unwrap_or(0),
             redirect_uri,
             id: app.id,
@@ -102,24 +103,26 @@ impl AppOut {
             description: app.description,
             version: app.version,
             provider: app.provider,
-            authorize_url: provider.authorize_url.clone(),
-            token_url: provider.token_url.clone(),
-            revoke_url: provider.revoke_url.clone(),
-            userinfo_url: provider.userinfo_url.clone(),
+            authorize_url: provider.and_then(|provider| provider.authorize_url.clone()),
+            token_url: provider.map(|provider| provider.token_url.clone()),
+            revoke_url: provider.and_then(|provider| provider.revoke_url.clone()),
+            userinfo_url: provider.and_then(|provider| provider.userinfo_url.clone()),
             required_scopes: app.required_scopes.0,
-            scope_separator: provider.scope_separator.clone(),
-            pkce: provider.pkce == Pkce::S256,
-            token_auth_method: auth_method(&provider),
-            refresh_rotates: matches!(provider.refresh, Refresh::Rotating { .. }),
-            allowed_hosts: provider.api_hosts.clone(),
-            is_verified: provider.verified,
+            scope_separator: provider.map(|provider| provider.scope_separator.clone()),
+            pkce: provider.is_some_and(|provider| provider.pkce == Pkce::S256),
+            token_auth_method: provider.map(auth_method),
+            refresh_rotates: provider.is_some_and(|provider| matches!(provider.refresh, Refresh::Rotating { .. })),
+            allowed_hosts: provider.map(|provider| provider.api_hosts.clone()).unwrap_or_default(),
+            is_verified: provider.is_some_and(|provider| provider.verified),
             is_enabled: app.is_enabled,
             is_deprecated: app.is_deprecated,
             icon_url: app.icon_url,
-            documentation_url: app.documentation_url.or_else(|| Some(provider.documentation.clone())),
+            documentation_url: app
+                .documentation_url
+                .or_else(|| provider.map(|provider| provider.documentation.clone())),
             created_at: app.created_at,
             updated_at: app.updated_at,
-        })
+        }
     }
 }
 
@@ -134,13 +137,15 @@ struct AppList {
 
 async fn app_list(connections: &Connections, every: bool) -> Result<Json<AppList>> {
     let mut read = connections.ctx.db.read().await?;
-    let found = service::apps(&mut read, every).await?;
+    let mut found = service::apps(&mut read, every).await?;
+    // What nobody can connect with is the operator's affair.
+    found.retain(|app| every || connections.provider(app).is_ok());
     let uses = service::used(&mut read, &found).await?;
     drop(read);
-    let items = found
+    let items: Vec<AppOut> = found
         .into_iter()
         .map(|app| AppOut::new(connections, app, &uses))
-        .collect::<Result<Vec<_>>>()?;
+        .collect();
     Ok(Json(AppList {
         total: items.len(),
         items,
@@ -159,7 +164,7 @@ async fn app(_: Caller, State(connections): State<Connections>, Path(id): Path<S
     let mut read = connections.ctx.db.read().await?;
     let found = service::open_app(&mut read, &id).await?;
     let uses = service::used(&mut read, std::slice::from_ref(&found)).await?;
-    Ok(Json(AppOut::new(&connections, found, &uses)?))
+    Ok(Json(AppOut::new(&connections, found, &uses)))
 }
 
 /// A sentence that says what was done.

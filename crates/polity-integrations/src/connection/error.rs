@@ -4,6 +4,7 @@ use polity_grants::{failure::Failure, manager};
 use polity_kernel::{
     db,
     http::{ErrorCode, Problem, codes},
+    limit::Usage,
 };
 
 use super::model::Status;
@@ -101,12 +102,30 @@ pub enum Error {
     /// Something about the request that only a rule could judge: where, and what.
     #[error("{1}")]
     Field(&'static str, String),
+    /// Too often.
+    #[error("Too many sign-ins; try again in {} seconds", .0.reset_seconds().max(1))]
+    Limited(Usage),
     /// The database.
     #[error(transparent)]
     Db(#[from] db::Error),
     /// What nobody expects.
     #[error("{0}")]
     Internal(String),
+}
+
+impl Error {
+    /// Whether it is about Polity and nobody else; its text is for the log alone.
+    pub(super) fn is_internal(&self) -> bool {
+        matches!(self, Self::Db(_) | Self::Internal(_))
+    }
+
+    /// What people are told.
+    pub(super) fn told(&self) -> String {
+        if self.is_internal() {
+            return "Something went wrong here; try again".to_owned();
+        }
+        self.to_string()
+    }
 }
 
 impl From<workspace::Error> for Error {
@@ -133,7 +152,7 @@ impl From<manager::Error> for Error {
             manager::Error::NotFound | manager::Error::Revoked => Self::State(Status::Revoked),
             manager::Error::NeedsReauthorization(reason) => Self::NeedsReauthorization(reason),
             manager::Error::Misconfigured(reason) => Self::Provider(reason),
-            manager::Error::Fresh => Self::Unavailable(error.to_string()),
+            manager::Error::Fresh | manager::Error::Lasting => Self::Unavailable(error.to_string()),
             manager::Error::Unavailable(reason) => Self::Unavailable(reason),
             manager::Error::Store(error) => Self::Unavailable(error.to_string()),
             manager::Error::Open(error) => Self::Internal(error.to_string()),
@@ -173,6 +192,10 @@ impl From<Error> for Problem {
             Error::ScopesMissing(missing) => Self::new(code::SCOPES_MISSING, text).with("missing_scopes", missing),
             Error::OtherAccount => Self::new(code::OTHER_ACCOUNT, text),
             Error::Field(path, _) => Self::field(&[path], text, "value_error"),
+            Error::Limited(usage) => {
+                let name = usage.window.clone();
+                Self::new(codes::RATE_LIMITED, text).with_headers(usage.headers(&name))
+            }
             Error::Db(error) => error.into(),
             Error::Internal(_) => Self::internal(&text),
         }

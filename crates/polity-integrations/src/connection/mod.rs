@@ -41,6 +41,9 @@ use polity_kernel::{
 use polity_ports::{account::Letters, integration::Connected, organization::Membership};
 use url::Url;
 
+use tokio::sync::oneshot;
+use tracing::Instrument as _;
+
 use self::{clients::Clients, model::OauthApp, tally::Tally};
 use crate::{
     consent::{Consents, Enforced},
@@ -207,6 +210,18 @@ impl Parts {
     fn is_known_origin(&self, origin: &str) -> bool {
         let ours = Url::parse(&self.base()).is_ok_and(|url| url.origin().ascii_serialization() == origin);
         ours || self.ctx.http().cors_origins.iter().any(|known| known == origin)
+    }
+
+    /// Does some work to its end, even if whoever asked for it goes away meanwhile.
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (done, heard) = oneshot::channel();
+        let work = async move { drop(done.send(work.await)) };
+        self.ctx.spawn(work.instrument(tracing::Span::current()));
+        let stopped = |_| Error::Unavailable("the program stops".to_owned());
+        heard.await.map_err(stopped)?
     }
 
     /// The provider of an app.

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use polity_grants::{
     manager::{self, Token},
-    provider::Provider,
+    provider::{IdentitySource, Provider},
 };
 use polity_kernel::{
     caller::Caller,
@@ -68,12 +68,13 @@ pub(super) struct Answered {
 }
 
 /// Headers of a request that are Polity's, the connection's, or between two machines only.
-const OURS: [&str; 17] = [
+const OURS: [&str; 19] = [
     "authorization",
     "connection",
     "content-length",
     "cookie",
     "expect",
+    "forwarded",
     "host",
     "keep-alive",
     "origin",
@@ -86,6 +87,7 @@ const OURS: [&str; 17] = [
     "upgrade",
     "user-agent",
     "x-api-key",
+    "x-real-ip",
 ];
 
 /// Headers of an answer that are handed on: what the body is, how much may still be asked, where the next page is.
@@ -101,8 +103,14 @@ const TOLD: [&str; 9] = [
     "x-request-id",
 ];
 
-/// Makes the call. Each is recorded by an event, whatever comes of it.
+/// Makes the call. Each is recorded by an event, whatever comes of it, and whether or not somebody waits for the answer.
 pub(super) async fn call(connections: &Connections, caller: &Caller, id: &str, call: Call) -> Result<Answered, Error> {
+    let (own, caller, id) = (connections.clone(), caller.clone(), id.to_owned());
+    let work = async move { made(&own, &caller, &id, call).await };
+    connections.to_its_end(work).await
+}
+
+async fn made(connections: &Connections, caller: &Caller, id: &str, call: Call) -> Result<Answered, Error> {
     let (token, provider) = service::token_for_call(connections, caller, id).await?;
     let url = allowed(&provider, &call.url)?;
     for name in call.headers.keys() {
@@ -111,22 +119,65 @@ pub(super) async fn call(connections: &Connections, caller: &Caller, id: &str, c
             return Err(Error::Field("headers", format!("{name:?} is not the caller's to say")));
         }
     }
-    let mut answer = send(connections, &call, &url, &token).await?;
-    if answer.status == StatusCode::UNAUTHORIZED {
-        // Refused before it was looked at: to ask again harms nothing.
-        match connections.grants.manager().refused(id, token.version).await {
-            Ok(fresh) => answer = send(connections, &call, &url, &fresh).await?,
-            // There is no other token for now: the refusal is the answer.
-            Err(manager::Error::Fresh | manager::Error::Unavailable(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    record(connections, caller, id, &call, &url, answer.status).await?;
+    let answer = answered(connections, id, &call, (&url, &provider), &token).await;
+    let status = answer.as_ref().ok().map(|answer| answer.status);
+    record(connections, caller, id, &call, &url, status).await?;
+    let answer = answer?;
     Ok(Answered {
         status: answer.status.as_u16(),
         headers: told(&answer.headers),
         body: answer.body,
     })
+}
+
+/// The answer, to another token if the first is refused: refused before it was looked at, so that to ask again harms nothing.
+async fn answered(
+    connections: &Connections,
+    id: &str,
+    call: &Call,
+    (url, provider): (&Url, &Provider),
+    token: &Token,
+) -> Result<Response, Error> {
+    let answer = send(connections, call, url, token).await?;
+    if answer.status != StatusCode::UNAUTHORIZED {
+        return Ok(answer);
+    }
+    let manager = connections.grants.manager();
+    let fresh = match manager.replaced(id, token.version).await {
+        // One address may refuse what others take: only a token that the provider does not know any more ends a connection.
+        Err(manager::Error::Lasting) if is_dead(connections, provider, token).await => {
+            manager.refused(id, token.version).await
+        }
+        other => other,
+    };
+    match fresh {
+        Ok(fresh) => send(connections, call, url, &fresh).await,
+        // There is no other token for now: the refusal is the answer.
+        Err(manager::Error::Fresh | manager::Error::Lasting | manager::Error::Unavailable(_)) => Ok(answer),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the provider does not even say whose the token is.
+async fn is_dead(connections: &Connections, provider: &Provider, token: &Token) -> bool {
+    let (Some(url), Some(identity)) = (&provider.userinfo_url, &provider.identity) else {
+        return false;
+    };
+    let (method, body) = match identity.source {
+        IdentitySource::Token => return false,
+        IdentitySource::Userinfo => (Method::Get, None),
+        IdentitySource::UserinfoPost => (Method::Post, identity.body.as_deref()),
+    };
+    let body = body.and_then(|body| serde_json::from_str(body).ok());
+    let call = Call {
+        method,
+        url: url.clone(),
+        headers: BTreeMap::new(),
+        body: body.map_or(Body::Empty, Body::Json),
+    };
+    let Ok(url) = Url::parse(url) else { return false };
+    let asked = send(connections, &call, &url, token).await;
+    asked.is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED)
 }
 
 /// The address, if a token of this provider may be sent there.
@@ -169,13 +220,43 @@ async fn send(connections: &Connections, call: &Call, url: &Url, token: &Token) 
         .max_redirects(0)
         .send()
         .await;
-    sent.map_err(|error| match error {
+    let answer = sent.map_err(|error| match error {
         outbound::Error::Invalid(text) => Error::Field("headers", text),
         outbound::Error::TooLarge { limit } => {
             Error::Provider(format!("it answered with more than the {limit} bytes that are read"))
         }
         other => Error::Unavailable(other.to_string()),
-    })
+    })?;
+    Ok(hidden(answer, token.access.expose().as_bytes()))
+}
+
+/// What stands in the place of a token.
+const HIDDEN: &[u8] = b"[hidden]";
+
+/// Some addresses repeat the token they were called with, such as in the link to the next page. Who may not have it does not
+/// get it there either.
+fn hidden(mut answer: Response, token: &[u8]) -> Response {
+    // A short one, as tests have them, stands in other words by chance.
+    if token.len() < 16 {
+        return answer;
+    }
+    let at = |text: &[u8]| text.windows(token.len()).position(|part| part == token);
+    for value in answer.headers.values_mut() {
+        if at(value.as_bytes()).is_some() {
+            *value = HeaderValue::from_static("[hidden]");
+        }
+    }
+    let (mut rest, mut told) = (&answer.body[..], Vec::new());
+    while let Some(start) = at(rest) {
+        told.extend_from_slice(&rest[..start]);
+        told.extend_from_slice(HIDDEN);
+        rest = &rest[start + token.len()..];
+    }
+    if !told.is_empty() {
+        told.extend_from_slice(rest);
+        answer.body = told.into();
+    }
+    answer
 }
 
 fn told(headers: &HeaderMap) -> BTreeMap<String, String> {
@@ -194,7 +275,7 @@ async fn record(
     id: &str,
     call: &Call,
     url: &Url,
-    status: StatusCode,
+    status: Option<StatusCode>,
 ) -> Result<(), Error> {
     let ctx = &connections.ctx;
     let plain = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
@@ -203,7 +284,7 @@ async fn record(
         caller: caller.label(),
         method: call.method.http().to_string(),
         url: plain.chars().take(500).collect(),
-        status: status.as_u16(),
+        status: status.map(|status| status.as_u16()),
         timestamp: ctx.clock.now(),
     };
     let mut tx = ctx.db.begin().await?;

@@ -10,20 +10,22 @@ mod uses;
 use polity_kernel::{Ctx, Secret, db::Conn, db::Tx};
 
 pub(super) use apps::{AppChange, NewApp, apps, change_app, create_app, delete_app, find_app, open_app, used};
-pub(super) use begin::{Begun, NewConnection, Way, allow, begin, cookie_name, deny, open_ticket, reconnect};
+pub(super) use begin::{
+    Begun, NewConnection, Way, allow, begin, cookie_name, count_sign_in, deny, open_ticket, reconnect,
+};
 pub(super) use end::{TAKE_BACK_FOR, disconnect, end_all, give_up, stop_resting, take_back};
 pub(super) use finish::{Answer, Proof, finish, waiting};
-pub(super) use look::{ConnectionChange, Wanted, change, find, history, list, list_after, mine};
+pub(super) use look::{ConnectionChange, Wanted, change, find, history, list, list_after, mine, mine_to_change};
 pub(super) use uses::{issue, refresh, token_for_call};
 
 use super::{
-    Error,
+    Connections, Error,
     model::{Connection, OauthApp},
     store,
 };
 use crate::{
     consent::{self, EntityType, Place, Purpose, SubjectKind},
-    grants,
+    grants, workspace,
 };
 
 /// What keeps hashes of tickets apart from others.
@@ -33,9 +35,12 @@ const BROWSER: &str = "connection.browser";
 /// What processes tell one another about connections.
 pub(super) const KIND: &str = "connection";
 
-/// What only the browser has that began to connect: it is in its cookie.
-pub(super) fn browser_secret(ctx: &Ctx, connection_id: &str) -> Secret {
-    Secret::from(ctx.secrets.hash(BROWSER, connection_id).as_str().to_owned())
+/// What only the browser has that began this sign-in: it is in its cookie.
+pub(super) fn browser_secret(ctx: &Ctx, connection: &Connection) -> Secret {
+    // Each sign-in has a ticket of its own: a cookie of an earlier one is good for nothing.
+    let ticket = connection.ticket_hash.as_deref().unwrap_or_default();
+    let sign_in = format!("{}\n{ticket}", connection.id);
+    Secret::from(ctx.secrets.hash(BROWSER, &sign_in).as_str().to_owned())
 }
 
 /// Whose consent a connection rests on.
@@ -56,6 +61,13 @@ async fn is_allowed(tx: &mut Tx, ctx: &Ctx, connection: &Connection) -> Result<b
     let consent = consent::hold(tx, &resting(connection), ctx.clock.now()).await?;
     let asked = connection.requested_scopes.0.iter().map(String::as_str);
     Ok(consent.is_some_and(|consent| consent.allows(asked)))
+}
+
+/// Whether the owner of a connection may have one in its workspace, whose lock is held.
+async fn may_connect(conn: &mut Conn, connections: &Connections, connection: &Connection) -> Result<bool, Error> {
+    let (workspace, user) = (&connection.workspace_id, &connection.user_id);
+    let role = connections.members.role(conn, workspace, user).await?;
+    Ok(role.is_some_and(workspace::may_change))
 }
 
 /// A connection and its grant, kept as they are until the transaction ends: they have one id, and one lock.

@@ -4,9 +4,13 @@ pub(super) mod apps;
 pub(super) mod rest;
 
 use chrono::{DateTime, Utc};
-use polity_kernel::db::{Conn, Cursor, Filter, Json, List, Result, Tx};
+use polity_kernel::{
+    db::{Conn, Cursor, Filter, Json, List, Result, Tx},
+    secret::Sealed,
+};
 
 use super::model::{Connection, Status};
+use crate::consent::Place;
 
 macro_rules! connection {
     ($rest:literal) => {
@@ -71,10 +75,13 @@ pub(super) async fn count_of_account(conn: &mut Conn, app_id: &str, external_use
     Ok(count)
 }
 
-/// How many connections a person has that are not taken back.
+/// How many connections a person has that are not taken back, or did not fail for good.
 pub(super) async fn count_of_person(conn: &mut Conn, user_id: &str) -> Result<i64> {
     let (count,) = conn
-        .sql("select count(*) from oauth_connection where user_id = $1 and status not in ('revoked', 'error')")
+        .sql(
+            "select count(*) from oauth_connection where user_id = $1
+               and (status not in ('revoked', 'error') or (status = 'error' and waits_until is not null))",
+        )
         .bind(user_id)
         .one::<(i64,)>()
         .await?;
@@ -151,16 +158,28 @@ pub(super) async fn some_of(
     conn: &mut Conn,
     user_id: Option<&str>,
     workspace_id: Option<&str>,
-    app_id: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Connection>> {
     let mut filter = Filter::new(connection!("where true"));
     filter.push("and status <> 'revoked'");
     filter.and_some("user_id = ?", user_id.as_ref());
     filter.and_some("workspace_id = ?", workspace_id.as_ref());
-    filter.and_some("oauth_app_id = ?", app_id.as_ref());
     filter.push("order by id");
     filter.with("limit ?", &limit);
+    conn.filter(filter).all().await
+}
+
+/// The live connections that rest on the consent of a place, by id. There are no more of them than somebody may have: all of
+/// them end with it.
+pub(super) async fn resting(conn: &mut Conn, place: &Place<'_>) -> Result<Vec<Connection>> {
+    let mut filter = Filter::new(connection!("where true"));
+    // Those that failed have nothing that could be used, and there may be any number of them.
+    filter.push("and status not in ('revoked', 'error')");
+    filter.and("user_id = ?", place.user_id);
+    filter.and("workspace_id = ?", place.workspace_id);
+    let app = Some(place.entity_id).filter(|id| !id.is_empty());
+    filter.and_some("oauth_app_id = ?", app.as_ref());
+    filter.push("order by id");
     conn.filter(filter).all().await
 }
 
@@ -195,12 +214,14 @@ pub(super) async fn insert(tx: &mut Tx, new: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Writes everything about a connection that can change.
+/// Writes everything about a connection that can change, but for what is sealed: that is kept or erased, and never written as
+/// it was read, since a new master key may seal it again at the same time.
 pub(super) async fn update(tx: &mut Tx, now: &Connection) -> Result<()> {
     tx.sql(
         "update oauth_connection
          set status = $2, is_sync_enabled = $3, is_shared = $4, requested_scopes = $5, granted_scopes = $6,
-             missing_scopes = $7, external_user_id = $8, external_user_email = $9, external_user_data = $10,
+             missing_scopes = $7, external_user_id = $8, external_user_email = $9,
+             external_user_data = case when $10 then external_user_data end,
              token_expires_at = $11, refresh_failures = $12, error = $13, last_verified_at = $14, return_to = $15,
              opener = $16, ticket_hash = $17, is_opened = $18, state_hash = $19, waits_until = $20, replaced_by = $21,
              updated_at = $22, ended_at = $23
@@ -215,7 +236,7 @@ pub(super) async fn update(tx: &mut Tx, now: &Connection) -> Result<()> {
     .bind(&now.missing_scopes)
     .bind(&now.external_user_id)
     .bind(&now.external_user_email)
-    .bind(&now.external_user_data)
+    .bind(&now.external_user_data.is_some())
     .bind(&now.token_expires_at)
     .bind(&now.refresh_failures)
     .bind(&now.error)
@@ -231,6 +252,16 @@ pub(super) async fn update(tx: &mut Tx, now: &Connection) -> Result<()> {
     .bind(&now.ended_at)
     .execute()
     .await?;
+    Ok(())
+}
+
+/// Writes what a provider says of an account.
+pub(super) async fn save_account(tx: &mut Tx, id: &str, sealed: &Sealed) -> Result<()> {
+    tx.sql("update oauth_connection set external_user_data = $2 where id = $1")
+        .bind(id)
+        .bind(sealed)
+        .execute()
+        .await?;
     Ok(())
 }
 

@@ -101,3 +101,12 @@ async fn what_is_kept_is_small() {
     assert!(answer.to_string().len() <= 16 * 1024, "{}", answer.to_string().len());
     assert!(answer.get("long").is_none() && answer["wide"].as_array().unwrap().len() > 100);
 }
+
+#[tokio::test]
+async fn a_secret_that_is_repeated_is_not_kept() {
+    let body = r#"{"access_token":"a1","debug":"s \u00fc","also":"kept"}"#;
+    let (client, app, _) = set_up("", &[(200, body)]);
+    let begun = client.authorize(&app, "https://me.example.com/back", &[]).unwrap().1;
+    let exchanged = client.exchange(&app, &"c".into(), &begun).await.unwrap();
+    assert_eq!(exchanged.answer, serde_json::json!({ "also": "kept" }));
+}

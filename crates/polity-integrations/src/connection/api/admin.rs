@@ -104,7 +104,7 @@ async fn add_app(
     let mut tx = connections.ctx.db.begin().await?;
     let app = service::create_app(&mut tx, &connections, new).await?;
     tx.commit().await?;
-    Ok(Created(Json(AppOut::new(&connections, app, &HashMap::default())?)))
+    Ok(Created(Json(AppOut::new(&connections, app, &HashMap::default()))))
 }
 
 /// All apps, those too that are not offered.
@@ -123,7 +123,7 @@ async fn get(
     let mut read = connections.ctx.db.read().await?;
     let found = service::find_app(&mut read, &id).await?;
     let uses = service::used(&mut read, std::slice::from_ref(&found)).await?;
-    Ok(Json(AppOut::new(&connections, found, &uses)?))
+    Ok(Json(AppOut::new(&connections, found, &uses)))
 }
 
 /// What is to change; what is left out stays.
@@ -218,7 +218,7 @@ async fn update(
     let app = service::change_app(&mut tx, &connections, &id, change).await?;
     let uses = service::used(&mut tx, std::slice::from_ref(&app)).await?;
     tx.commit().await?;
-    Ok(Json(AppOut::new(&connections, app, &uses)?))
+    Ok(Json(AppOut::new(&connections, app, &uses)))
 }
 
 /// Deletes an app that has no connections.

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use garde::Validate;
 use http::HeaderValue;
 use polity_kernel::{
-    Ctx, clock,
+    Ctx,
+    caller::Caller,
+    clock,
     db::{Conn, Cursor, cut},
     http::{
         self as api, ClientIp, Created, Idempotency, Json, Path, Query, Reply, Result, Routes, SetsCookie, State,
@@ -57,7 +59,7 @@ pub(super) struct ConnectionOut {
     external_user_id: Option<String>,
     /// Its address there, as the provider says.
     external_user_email: Option<String>,
-    /// What the provider says about the account; only in the answer about one connection.
+    /// What the provider says about the account; only in the answer about one connection, and for its owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     external_user_data: Option<serde_json::Value>,
     /// When the current access token ends; null: not known, or never.
@@ -112,8 +114,12 @@ impl ConnectionOut {
         }
     }
 
-    /// With what the provider says about the account, for its owner.
-    fn whole(ctx: &Ctx, connection: Connection) -> Self {
+    /// With what the provider says about the account, for its owner alone: others see that it is connected.
+    fn whole(ctx: &Ctx, caller: &Caller, connection: Connection) -> Self {
+        let person = caller.user_id().or(caller.on_behalf_of.as_deref());
+        if person != Some(connection.user_id.as_str()) {
+            return Self::new(connection, ctx.clock.now());
+        }
         let sealed = connection.external_user_data.as_ref();
         let opened = sealed.and_then(|sealed| {
             ctx.secrets
@@ -187,13 +193,13 @@ impl ConnectionBegun {
 }
 
 /// The cookie that makes this browser the one that may come back from the provider.
-pub(super) fn cookie(connections: &Connections, connection_id: &str) -> Option<HeaderValue> {
-    let secret = service::browser_secret(&connections.ctx, connection_id);
+pub(super) fn cookie(connections: &Connections, connection: &Connection) -> Option<HeaderValue> {
+    let secret = service::browser_secret(&connections.ctx, connection);
     let age = connections.settings.sign_in_minutes * 60;
     let is_plain = connections.ctx.core.environment.is_development();
     let text = format!(
         "{}={}; Path={}; HttpOnly; SameSite=Lax; Max-Age={age}{}",
-        service::cookie_name(connection_id),
+        service::cookie_name(&connection.id),
         secret.expose(),
         SERVICE.base,
         if is_plain { "" } else { "; Secure" }
@@ -214,7 +220,8 @@ pub(super) fn cookie(connections: &Connections, connection_id: &str) -> Option<H
         code::TOO_MANY_CONNECTIONS,
         WORKSPACE_NOT_FOUND,
         code::SCOPE_REQUIRED,
-        codes::FORBIDDEN
+        codes::FORBIDDEN,
+        codes::RATE_LIMITED
     )
 )]
 async fn begin(
@@ -225,6 +232,7 @@ async fn begin(
 ) -> Result<SetsCookie<Created<Reply<ConnectionBegun>>>> {
     let (body, key) = body.into_parts();
     let ctx = &connections.ctx;
+    service::count_sign_in(&connections, &caller).await?;
     let mut tx = ctx.db.begin().await?;
     if let Some(answer) = api::replay(ctx, &mut tx, key.as_ref()).await? {
         let answer = Created(answer.into());
@@ -241,7 +249,7 @@ async fn begin(
         },
     };
     let begun = service::begin(&mut tx, &connections, &caller, query.workspace_id.as_deref(), new).await?;
-    let cookie = cookie(&connections, &begun.connection.id).filter(|_| begun.provider_url.is_some());
+    let cookie = cookie(&connections, &begun.connection).filter(|_| begun.provider_url.is_some());
     let out = ConnectionBegun::new(begun, ctx.clock.now());
     api::keep(ctx, &mut tx, key.as_ref(), 201, &out).await?;
     tx.commit().await?;
@@ -268,7 +276,10 @@ struct ReconnectIn {
         code::CONNECTION_NOT_FOUND,
         code::CONNECTION_STATE,
         code::APP_NOT_FOUND,
-        code::SCOPE_REQUIRED
+        code::TOO_MANY_CONNECTIONS,
+        code::SCOPE_REQUIRED,
+        codes::FORBIDDEN,
+        codes::RATE_LIMITED
     )
 )]
 async fn reconnect(
@@ -277,15 +288,16 @@ async fn reconnect(
     Path(id): Path<String>,
     Json(body): Json<ReconnectIn>,
 ) -> Result<SetsCookie<Json<ConnectionBegun>>> {
+    service::count_sign_in(&connections, &caller).await?;
     let mut tx = connections.ctx.db.begin().await?;
-    service::mine(&mut tx, &connections, &caller, &id).await?;
+    service::mine_to_change(&mut tx, &connections, &caller, &id).await?;
     let way = Way {
         return_to: body.return_to,
         opener: body.opener,
     };
     let begun = service::reconnect(&mut tx, &connections, &id, way).await?;
     tx.commit().await?;
-    let cookie = cookie(&connections, &begun.connection.id).filter(|_| begun.provider_url.is_some());
+    let cookie = cookie(&connections, &begun.connection).filter(|_| begun.provider_url.is_some());
     let answer = Json(ConnectionBegun::new(begun, connections.ctx.clock.now()));
     Ok(SetsCookie { cookie, answer })
 }
@@ -404,7 +416,7 @@ async fn get(
 ) -> Result<Json<ConnectionOut>> {
     let mut read = connections.ctx.db.read().await?;
     let found = service::find(&mut read, &connections, &caller, &id).await?;
-    Ok(Json(ConnectionOut::whole(&connections.ctx, found)))
+    Ok(Json(ConnectionOut::whole(&connections.ctx, &caller, found)))
 }
 
 /// What is to change; what is left out stays.
@@ -425,7 +437,12 @@ struct ConnectionPatch {
 /// Pauses one's own connection, goes on with it, shares it, or stops its synchronisation.
 #[operation(
     "connection.update",
-    errors(code::CONNECTION_NOT_FOUND, code::CONNECTION_STATE, code::SCOPE_REQUIRED)
+    errors(
+        code::CONNECTION_NOT_FOUND,
+        code::CONNECTION_STATE,
+        code::SCOPE_REQUIRED,
+        codes::FORBIDDEN
+    )
 )]
 async fn update(
     caller: Writer,
@@ -434,7 +451,7 @@ async fn update(
     Json(body): Json<ConnectionPatch>,
 ) -> Result<Json<ConnectionOut>> {
     let mut tx = connections.ctx.db.begin().await?;
-    service::mine(&mut tx, &connections, &caller, &id).await?;
+    service::mine_to_change(&mut tx, &connections, &caller, &id).await?;
     let change = ConnectionChange {
         is_sync_enabled: body.is_sync_enabled,
         is_shared: body.is_shared,
@@ -462,7 +479,14 @@ async fn disconnect(
     if workspace.user_id != found.user_id && !workspace.is_admin() {
         return Err(super::super::Error::NotFound.into());
     }
-    let by = By::caller(&caller, Some(ip.0.to_string()), Some(agent.0));
+    // The history of the owner's consents does not say that it was they, from there, when it was somebody else.
+    let by = if workspace.user_id != found.user_id {
+        By::nobody()
+    } else if caller.is_service() {
+        By::caller(&caller, None, None)
+    } else {
+        By::caller(&caller, Some(ip.0.to_string()), Some(agent.0))
+    };
     service::disconnect(&mut tx, &connections, &id, &by, &workspace.user_id).await?;
     tx.commit().await?;
     Ok(message("Connection disconnected successfully"))

@@ -70,16 +70,25 @@ struct ConnectQuery {
 }
 
 /// What a person is asked, in words that are kept with their consent.
-fn question(connection: &Connection, app: &OauthApp) -> String {
-    format!(
+fn question(connection: &Connection, app: &OauthApp, kept: &[String]) -> String {
+    let asked = format!(
         "Allow this workspace ({}) to use your {} account on your behalf, with: {}.",
         connection.workspace_id,
         app.display_name,
         connection.requested_scopes.0.join(", ")
-    )
+    );
+    format!("{asked}{}", before(kept))
 }
 
-fn ask(connection: &Connection, app: &OauthApp, ticket: &str) -> Page {
+/// What was allowed before, for other connections, and stays so.
+fn before(kept: &[String]) -> String {
+    match kept {
+        [] => String::new(),
+        kept => format!(" What you allowed before stays allowed: {}.", kept.join(", ")),
+    }
+}
+
+fn ask(connection: &Connection, app: &OauthApp, kept: &[String], ticket: &str) -> Page {
     let scopes = &connection.requested_scopes.0;
     let scopes: Vec<String> = scopes
         .iter()
@@ -92,12 +101,14 @@ fn ask(connection: &Connection, app: &OauthApp, ticket: &str) -> Page {
         account = escape(&connection.user_id),
         workspace = escape(&connection.workspace_id),
         scopes = scopes,
+        kept = escape(&before(kept)),
         ticket = escape(ticket),
     );
     Page::new(&format!("Connect {}", app.display_name), inner)
 }
 
 /// The page that an app opens, in a pop-up or not: it asks for consent where that is missing, and leads on to the provider.
+/// Where consent was given, it leads on at once in the browser that began, and after a click in any other.
 ///
 /// The first browser that opens a link is the only one that may go on with it.
 #[operation("connection.connect_page", errors(code::SIGN_IN_UNKNOWN))]
@@ -116,10 +127,10 @@ async fn connect(
     tx.commit().await?;
     let answer = match &opened.url {
         Some(url) => Next::To(url.expose().to_owned()),
-        None => Next::Page(ask(&opened.connection, &opened.app, &query.ticket)),
+        None => Next::Page(ask(&opened.connection, &opened.app, &opened.kept, &query.ticket)),
     };
     Ok(SetsCookie {
-        cookie: cookie(&connections, &opened.connection.id),
+        cookie: cookie(&connections, &opened.connection),
         answer,
     })
 }
@@ -197,7 +208,7 @@ fn leading(app: &OauthApp, url: &Secret) -> Page {
 fn sorry(error: &Error) -> Page {
     let inner = format!(
         "<h1>This did not work</h1><p role=\"alert\">{}</p><p class=\"quiet\">You can close this window.</p>",
-        escape(&error.to_string())
+        escape(&error.told())
     );
     Page::new("This did not work", inner).with_status(StatusCode::BAD_REQUEST)
 }
@@ -262,6 +273,9 @@ async fn callback_page(
         return Ok(Next::Page(sorry(&Error::SignIn)));
     };
     let done = service::finish(&connections, &waiting, &state, answer).await;
+    if let Some(error) = done.as_ref().err().filter(|error| error.is_internal()) {
+        tracing::error!(connection.id = waiting.id, error = %error, "a sign-in could not be finished");
+    }
     Ok(match &done {
         Ok(connection) => {
             let way = Connection {
@@ -286,7 +300,7 @@ fn back(connection: &Connection, done: std::result::Result<(), &Error>) -> Next 
     }
     let (title, role, text) = match done {
         Ok(()) => ("Connected", "status", "The account is connected.".to_owned()),
-        Err(error) => ("This did not work", "alert", error.to_string()),
+        Err(error) => ("This did not work", "alert", error.told()),
     };
     let inner = format!(
         "<h1>{title}</h1><p role=\"{role}\" id=\"end\" data-connection=\"{}\" data-status=\"{}\" data-opener=\"{}\">{}</p>\
@@ -297,10 +311,10 @@ fn back(connection: &Connection, done: std::result::Result<(), &Error>) -> Next 
         escape(&text)
     );
     let page = Page::new(title, inner);
-    let page = if done.is_ok() {
-        page
-    } else {
-        page.with_status(StatusCode::BAD_REQUEST)
+    let page = match done {
+        Ok(()) => page,
+        Err(error) if error.is_internal() => page.with_status(StatusCode::INTERNAL_SERVER_ERROR),
+        Err(_) => page.with_status(StatusCode::BAD_REQUEST),
     };
     Next::Page(if connection.opener.is_some() {
         page.with_script(TELL)

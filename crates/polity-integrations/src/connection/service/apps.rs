@@ -116,7 +116,7 @@ pub(in crate::connection) async fn create_app(
         id,
     };
     check(connections, &app)?;
-    apps::put(tx, &app).await?;
+    apps::put(tx, &app, true).await?;
     Ok(app)
 }
 
@@ -135,6 +135,7 @@ pub(in crate::connection) async fn change_app(
     app.description = text(change.description, app.description);
     app.version = change.version.unwrap_or(app.version);
     app.client_id = change.client_id.unwrap_or(app.client_id);
+    let has_other_secret = !matches!(change.client_secret, Given::Nothing);
     app.client_secret = match change.client_secret {
         Given::Nothing => app.client_secret,
         Given::Null => None,
@@ -148,7 +149,7 @@ pub(in crate::connection) async fn change_app(
     app.documentation_url = text(change.documentation_url, app.documentation_url);
     app.updated_at = ctx.clock.now();
     check(connections, &app)?;
-    apps::put(tx, &app).await?;
+    apps::put(tx, &app, has_other_secret).await?;
     Ok(app)
 }
 

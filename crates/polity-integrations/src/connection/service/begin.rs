@@ -1,17 +1,17 @@
 //! Connecting begins: a pending connection, a link, and the person's consent.
 
-use polity_grants::connect::LIFE;
 use polity_kernel::{
     Secret,
     caller::Caller,
     db::{Json, Tx},
     http::Cookies,
+    limit::Window,
     secret::{constant_time_eq, random_url_safe},
 };
 use serde_json::json;
 use url::Url;
 
-use super::{TICKET, app_of, browser_secret, end, is_allowed, locked, open_app, resting};
+use super::{TICKET, app_of, browser_secret, end, is_allowed, locked, may_connect, open_app, resting};
 use crate::{
     connection::{
         Connections, Error,
@@ -95,11 +95,7 @@ pub(in crate::connection) async fn begin(
     };
     let is_allowed = is_allowed(tx, ctx, &connection).await?;
     tx.lock("connection.app", &app.id).await?;
-    tx.lock("connection.person", &connection.user_id).await?;
-    let most = connections.settings.most_per_person;
-    if store::count_of_person(tx, &connection.user_id).await? >= i64::from(most) {
-        return Err(Error::TooMany(most));
-    }
+    room(tx, connections, &connection.user_id).await?;
     let (connect_url, provider_url) = wait(tx, connections, &mut connection, &app, new.way, is_allowed).await?;
     store::insert(tx, &connection).await?;
     Ok(Begun {
@@ -107,6 +103,31 @@ pub(in crate::connection) async fn begin(
         connect_url,
         provider_url,
     })
+}
+
+/// Whether somebody may have another connection; nobody else of theirs is begun until the transaction ends.
+async fn room(tx: &mut Tx, connections: &Connections, user_id: &str) -> Result<(), Error> {
+    tx.lock("connection.person", user_id).await?;
+    let most = connections.settings.most_per_person;
+    if store::count_of_person(tx, user_id).await? >= i64::from(most) {
+        return Err(Error::TooMany(most));
+    }
+    Ok(())
+}
+
+/// How many sign-ins somebody may begin in an hour: each leaves a row behind for a while.
+const SIGN_INS: u64 = 200;
+
+/// Counts a sign-in of whoever a caller is or acts for. It comes before any transaction.
+pub(in crate::connection) async fn count_sign_in(connections: &Connections, caller: &Caller) -> Result<(), Error> {
+    let person = caller.user_id().or(caller.on_behalf_of.as_deref()).unwrap_or_default();
+    let window = Window::new("connection_sign_ins", SIGN_INS, std::time::Duration::from_hours(1));
+    let usage = connections.ctx.limiter.take(&[window], person, 1).await;
+    if usage.allowed {
+        Ok(())
+    } else {
+        Err(Error::Limited(usage))
+    }
 }
 
 /// Lets the owner of a connection sign in again; until then it stays what it is.
@@ -126,6 +147,10 @@ pub(in crate::connection) async fn reconnect(
     let scopes = scopes(connections, &app, &connection.requested_scopes.0)?;
     connection.requested_scopes.0.clone_from(&scopes);
     let is_allowed = is_allowed(tx, ctx, &connection).await?;
+    if connection.status == Status::Error {
+        // What failed does not count among a person's connections; to be one, there has to be room for it.
+        room(tx, connections, &connection.user_id).await?;
+    }
     let mut connection = locked(tx, id).await?;
     if matches!(connection.status, Status::Pending | Status::Revoked) {
         return Err(Error::State(connection.status_at(ctx.clock.now())));
@@ -196,7 +221,8 @@ fn checked(
     let wrong = |text: String| Error::Field(field, text);
     let url = Url::parse(&given).map_err(|error| wrong(format!("This is no address: {error}")))?;
     let origin = url.origin().ascii_serialization();
-    if !connections.is_known_origin(&origin) || !url.username().is_empty() || url.password().is_some() {
+    let is_page = matches!(url.scheme(), "https" | "http") && url.username().is_empty() && url.password().is_none();
+    if !is_page || !connections.is_known_origin(&origin) {
         let text =
             format!("{origin} is not among the origins that may be told: the operator lists them in http.cors_origins");
         return Err(wrong(text));
@@ -213,13 +239,14 @@ async fn send_out(
 ) -> Result<Secret, Error> {
     let client = connections.clients.of_app(app)?;
     let redirect_uri = connections.redirect_uri(app);
-    let browser = browser_secret(&connections.ctx, &connection.id);
+    let browser = browser_secret(&connections.ctx, connection);
     let context = json!({ "connection_id": connection.id });
     let scopes = &connection.requested_scopes.0;
     let connector = connections.grants.connector();
     let (url, pending) = connector.prepare(&client, &redirect_uri, scopes, &browser, &context)?;
     connection.state_hash = Some(pending.key.clone());
-    connections.grants.store().put_state_in(tx, pending, LIFE).await?;
+    let life = i64::from(connections.settings.sign_in_minutes) * 60_000;
+    connections.grants.store().put_state_in(tx, pending, life).await?;
     Ok(url)
 }
 
@@ -229,9 +256,14 @@ pub(in crate::connection) struct Opened {
     pub app: OauthApp,
     /// The provider's address, if the person has consented; otherwise they are asked.
     pub url: Option<Secret>,
+    /// What they allowed before, and that stays allowed.
+    pub kept: Vec<String>,
 }
 
 /// Opens the link. The first browser that does is the one that may go on.
+///
+/// It leads on at once only where the person began: whoever got the link from somebody else would connect their own account
+/// at the provider for them, without a word if the provider knows the app.
 pub(in crate::connection) async fn open_ticket(
     tx: &mut Tx,
     connections: &Connections,
@@ -239,17 +271,27 @@ pub(in crate::connection) async fn open_ticket(
     cookies: &Cookies,
 ) -> Result<Opened, Error> {
     let (mut connection, app, is_allowed) = by_ticket(tx, connections, ticket).await?;
-    if connection.is_opened && !is_browser(connections, &connection, cookies) {
+    let is_where_it_began = is_browser(connections, &connection, cookies);
+    if connection.is_opened && !is_where_it_began {
         return Err(Error::SignIn);
     }
     connection.is_opened = true;
-    let url = if is_allowed {
+    let url = if is_allowed && is_where_it_began {
         Some(send_out(tx, connections, &mut connection, &app).await?)
     } else {
         None
     };
     store::update(tx, &connection).await?;
-    Ok(Opened { connection, app, url })
+    let kept = match url {
+        Some(_) => Vec::new(),
+        None => kept(tx, connections, &connection).await?,
+    };
+    Ok(Opened {
+        connection,
+        app,
+        url,
+        kept,
+    })
 }
 
 /// The person allows what the page asked, and goes on to the provider. `text` is what the page said.
@@ -259,21 +301,40 @@ pub(in crate::connection) async fn allow(
     ticket: &str,
     cookies: &Cookies,
     by: &By,
-    text: fn(&Connection, &OauthApp) -> String,
+    text: fn(&Connection, &OauthApp, &[String]) -> String,
 ) -> Result<(OauthApp, Secret), Error> {
-    let (mut connection, app, _) = by_ticket(tx, connections, ticket).await?;
+    let (mut connection, app, is_allowed) = by_ticket(tx, connections, ticket).await?;
     if !is_browser(connections, &connection, cookies) {
         return Err(Error::SignIn);
     }
-    let place = resting(&connection);
+    if !is_allowed {
+        consented(tx, connections, &connection, &app, by, text).await?;
+    }
+    let url = send_out(tx, connections, &mut connection, &app).await?;
+    store::update(tx, &connection).await?;
+    Ok((app, url))
+}
+
+/// Records the person's consent. It takes the place of the one before, so it holds what their other connections rest on too.
+async fn consented(
+    tx: &mut Tx,
+    connections: &Connections,
+    connection: &Connection,
+    app: &OauthApp,
+    by: &By,
+    text: fn(&Connection, &OauthApp, &[String]) -> String,
+) -> Result<(), Error> {
+    let kept = kept(tx, connections, connection).await?;
+    let permissions = [&connection.requested_scopes.0[..], &kept].concat();
+    let place = resting(connection);
     let new = NewConsent {
         purpose: place.purpose,
         subject_kind: place.subject_kind,
         entity_type: place.entity_type,
         entity_id: app.id.clone(),
-        description: text(&connection, &app),
-        requested_permissions: connection.requested_scopes.0.clone(),
-        granted_permissions: connection.requested_scopes.0.clone(),
+        description: text(connection, app, &kept),
+        requested_permissions: permissions.clone(),
+        granted_permissions: permissions,
         expires_at: None,
         text_hash: None,
         policy_version: None,
@@ -281,9 +342,26 @@ pub(in crate::connection) async fn allow(
     };
     let (user_id, workspace_id) = (&connection.user_id, &connection.workspace_id);
     consent::grant(tx, &connections.consents, user_id, workspace_id, new, by).await?;
-    let url = send_out(tx, connections, &mut connection, &app).await?;
-    store::update(tx, &connection).await?;
-    Ok((app, url))
+    Ok(())
+}
+
+/// What the person allowed before and their other connections with the app rest on, beside what this one asks for.
+async fn kept(tx: &mut Tx, connections: &Connections, connection: &Connection) -> Result<Vec<String>, Error> {
+    let place = resting(connection);
+    let Some(consent) = consent::active(tx, &place, connections.ctx.clock.now()).await? else {
+        return Ok(Vec::new());
+    };
+    let mut kept = Vec::new();
+    for other in store::resting(tx, &place).await? {
+        let scopes = other.requested_scopes.0;
+        if consent.allows(scopes.iter().map(String::as_str)) {
+            kept.extend(scopes);
+        }
+    }
+    kept.retain(|scope| !connection.requested_scopes.0.contains(scope));
+    kept.sort();
+    kept.dedup();
+    Ok(kept)
 }
 
 /// The person does not allow it: nothing comes of the sign-in.
@@ -312,6 +390,11 @@ async fn by_ticket(
     let ctx = &connections.ctx;
     let hash = ctx.secrets.hash(TICKET, ticket);
     let found = store::find_by_ticket(tx, hash.as_str()).await?.ok_or(Error::SignIn)?;
+    // Who has left the workspace meanwhile leaves nothing behind in it.
+    tx.lock("organization", &found.workspace_id).await?;
+    if !may_connect(tx, connections, &found).await? {
+        return Err(Error::SignIn);
+    }
     let is_allowed = is_allowed(tx, ctx, &found).await?;
     let connection = locked(tx, &found.id).await?;
     let is_same = connection.ticket_hash == found.ticket_hash && connection.waits(ctx.clock.now());
@@ -324,7 +407,7 @@ async fn by_ticket(
 
 /// Whether a browser is the one that opened the link.
 pub(super) fn is_browser(connections: &Connections, connection: &Connection, cookies: &Cookies) -> bool {
-    let wanted = browser_secret(&connections.ctx, &connection.id);
+    let wanted = browser_secret(&connections.ctx, connection);
     let brought = cookies.named(&cookie_name(&connection.id));
     brought.is_some_and(|brought| constant_time_eq(brought.as_bytes(), wanted.expose().as_bytes()))
 }

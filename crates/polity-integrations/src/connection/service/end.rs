@@ -40,14 +40,20 @@ pub(in crate::connection) async fn disconnect(
     let place = resting(&found);
     consent::hold(tx, &place, ctx.clock.now()).await?;
     let ended = revoke(tx, connections, id, "revoked", revoked_by).await?;
-    let (user, workspace, app) = (&*found.user_id, &*found.workspace_id, &*found.oauth_app_id);
-    if store::some_of(tx, Some(user), Some(workspace), Some(app), 1)
-        .await?
-        .is_empty()
-    {
+    if store::resting(tx, &place).await?.is_empty() {
         consent::withdraw(tx, ctx, &place, by).await?;
     }
     Ok(ended)
+}
+
+/// What is locked of the outside account of a connection.
+fn account_of(connection: &Connection) -> String {
+    account_lock(&connection.oauth_app_id, &connection.external_user_id)
+}
+
+/// What is locked of an outside account.
+pub(super) fn account_lock(app_id: &str, external_user_id: &str) -> String {
+    format!("{app_id}/{external_user_id}")
 }
 
 /// Takes a connection back: its tokens are erased here, and the provider is told by a job, unless the same outside account is
@@ -61,8 +67,7 @@ async fn revoke(
 ) -> Result<Connection, Error> {
     let ctx = &connections.ctx;
     let known = store::find(tx, id).await?.ok_or(Error::NotFound)?;
-    let account = format!("{}/{}", known.oauth_app_id, known.external_user_id);
-    tx.lock("connection.account", &account).await?;
+    tx.lock("connection.account", &account_of(&known)).await?;
     let mut connection = locked(tx, id).await?;
     if connection.status == Status::Revoked {
         return Err(Error::NotFound);
@@ -86,6 +91,10 @@ async fn revoke(
     connection.status = Status::Revoked;
     connection.granted_scopes.0.clear();
     connection.external_user_email = None;
+    if reason == "user_deleted" {
+        // Of who is gone, it is not kept either who they are there.
+        connection.external_user_id.clear();
+    }
     connection.external_user_data = None;
     connection.token_expires_at = None;
     connection.error = None;
@@ -173,17 +182,21 @@ pub(in crate::connection) async fn stop_resting(
     narrowed: Option<&Consent>,
     reason: &str,
 ) -> db::Result<u64> {
-    let (user, workspace, app) = (&*consent.user_id, &*consent.workspace_id, &*consent.entity_id);
-    let most = i64::from(connections.settings.most_per_person) * 2;
-    let app = Some(app).filter(|app| !app.is_empty());
-    let found = store::some_of(tx, Some(user), Some(workspace), app, most).await?;
+    let mut found = store::resting(tx, &consent.place()).await?;
+    found.retain(|connection| {
+        let scopes = connection.requested_scopes.0.iter().map(String::as_str);
+        !narrowed.is_some_and(|now| now.allows(scopes))
+    });
+    // All accounts before any connection, and in one order: somebody else may be ending theirs with the same accounts.
+    let mut accounts: Vec<String> = found.iter().map(account_of).collect();
+    accounts.sort();
+    accounts.dedup();
+    for account in accounts {
+        tx.lock("connection.account", &account).await?;
+    }
     let mut stopped = 0;
     for connection in found {
-        let goes_on = narrowed.is_some_and(|now| now.allows(connection.requested_scopes.0.iter().map(String::as_str)));
-        if goes_on {
-            continue;
-        }
-        match revoke(tx, connections, &connection.id, reason, user).await {
+        match revoke(tx, connections, &connection.id, reason, &consent.user_id).await {
             Ok(_) => stopped += 1,
             Err(Error::NotFound) => {}
             Err(Error::Db(error)) => return Err(error),
@@ -203,7 +216,7 @@ pub(in crate::connection) async fn end_all(
     loop {
         let found = {
             let mut read = connections.ctx.db.read().await?;
-            store::some_of(&mut read, user_id, workspace_id, None, AT_ONCE).await?
+            store::some_of(&mut read, user_id, workspace_id, AT_ONCE).await?
         };
         if found.is_empty() {
             return Ok(());
@@ -229,7 +242,7 @@ pub(super) async fn fail(connections: &Connections, waiting: &Connection, failed
     }
     connection.stop_waiting();
     connection.updated_at = ctx.clock.now();
-    connection.error = Some(failed.to_string().chars().take(500).collect());
+    connection.error = Some(failed.told().chars().take(500).collect());
     if let Error::ScopesMissing(missing) = failed {
         connection.missing_scopes.0.clone_from(missing);
     }

@@ -12,7 +12,7 @@ use polity_kernel::{
 };
 use polity_ports::{Said, integration::ConnectionCreated};
 
-use super::{KIND, app_of, begin::is_browser, browser_secret, end, is_allowed, locked};
+use super::{KIND, app_of, begin::is_browser, browser_secret, end, is_allowed, locked, may_connect};
 use crate::connection::{
     ACCOUNTS, Connections, Error,
     model::{Connection, OauthApp, Status},
@@ -57,13 +57,26 @@ pub(in crate::connection) async fn waiting(
 ///
 /// Tokens that do not become a connection, because somebody took the consent back meanwhile, or because they are too few, are
 /// given back to the provider.
+///
+/// A browser that goes away takes nothing along: the code is spent, and what it brings is kept, or given back.
 pub(in crate::connection) async fn finish(
     connections: &Connections,
     waiting: &Connection,
     state: &Secret,
     answer: Answer,
 ) -> Result<Connection, Error> {
-    let browser = browser_secret(&connections.ctx, &waiting.id);
+    let (own, waiting, state) = (connections.clone(), waiting.clone(), state.clone());
+    let work = async move { finished(&own, &waiting, &state, answer).await };
+    connections.to_its_end(work).await
+}
+
+async fn finished(
+    connections: &Connections,
+    waiting: &Connection,
+    state: &Secret,
+    answer: Answer,
+) -> Result<Connection, Error> {
+    let browser = browser_secret(&connections.ctx, waiting);
     let back = match connections.grants.connector().take(state, &browser).await {
         Ok(back) => back,
         Err(ConnectError::State) => return Err(Error::SignIn),
@@ -79,13 +92,19 @@ pub(in crate::connection) async fn finish(
         let client = connections.clients.of_app(&app)?;
         let speaker = connections.grants.client();
         let exchanged = speaker.exchange(&client, &code, &back.authorization).await?;
+        if !exchanged.tokens.is_bearer() {
+            give_back(connections, waiting, &app, &exchanged, None).await?;
+            return Err(Error::Provider(
+                "its tokens are of a type that cannot be used".to_owned(),
+            ));
+        }
         if client.provider.identity.is_none() {
             return Ok((app, exchanged, None));
         }
         match speaker.account(&client, &exchanged).await {
             Ok(account) => Ok((app, exchanged, Some(account))),
             Err(failure) => {
-                give_back(connections, &app, &exchanged).await?;
+                give_back(connections, waiting, &app, &exchanged, None).await?;
                 Err(failure.into())
             }
         }
@@ -100,12 +119,30 @@ pub(in crate::connection) async fn finish(
     done
 }
 
-/// Tokens that come to nothing go back to the provider.
-async fn give_back(connections: &Connections, app: &OauthApp, exchanged: &Exchanged) -> Result<(), Error> {
+/// Tokens that come to nothing go back to the provider, unless the account is connected: many providers end every token of an
+/// account with one. Of an account that is not known, it is taken for the one that the connection had before.
+async fn give_back(
+    connections: &Connections,
+    waiting: &Connection,
+    app: &OauthApp,
+    exchanged: &Exchanged,
+    account: Option<&str>,
+) -> Result<(), Error> {
     let ctx = &connections.ctx;
+    let mut tx = ctx.db.begin().await?;
+    let account = account.unwrap_or(&waiting.external_user_id);
+    tx.lock("connection.account", &end::account_lock(&app.id, account))
+        .await?;
+    let is_connected = if account.is_empty() {
+        waiting.status != Status::Pending
+    } else {
+        store::count_of_account(&mut tx, &app.id, account).await? > 0
+    };
+    if is_connected {
+        return Ok(());
+    }
     let id = ctx.ids.new_id("back_");
     let sealed = exchanged.tokens.seal(ctx.secrets.keyring(), &id);
-    let mut tx = ctx.db.begin().await?;
     end::enqueue(&mut tx, connections, &id, app, sealed).await?;
     Ok(tx.commit().await?)
 }
@@ -118,6 +155,7 @@ async fn keep(
     exchanged: Exchanged,
     account: Option<Account>,
 ) -> Result<Connection, Error> {
+    let account_id = account.as_ref().map(|account| account.id.clone());
     let mut tx = connections.ctx.db.begin().await?;
     match kept(&mut tx, connections, waiting, &exchanged, account).await {
         Ok(connection) => {
@@ -126,10 +164,7 @@ async fn keep(
         }
         Err(error) => {
             tx.rollback().await?;
-            // Whoever is connected with the account already would lose their tokens with these.
-            if !matches!(error, Error::OtherAccount) {
-                give_back(connections, app, &exchanged).await?;
-            }
+            give_back(connections, waiting, app, &exchanged, account_id.as_deref()).await?;
             Err(error)
         }
     }
@@ -144,9 +179,9 @@ async fn kept(
 ) -> Result<Connection, Error> {
     let ctx = &connections.ctx;
     tx.lock("organization", &waiting.workspace_id).await?;
-    let members = &connections.members;
-    let role = members.role(tx, &waiting.workspace_id, &waiting.user_id).await?;
-    role.ok_or(Error::WorkspaceNotFound)?;
+    if !may_connect(tx, connections, waiting).await? {
+        return Err(Error::WorkspaceNotFound);
+    }
     if !is_allowed(tx, ctx, waiting).await? {
         return Err(Error::Consent);
     }
@@ -155,7 +190,7 @@ async fn kept(
         return Err(Error::AppNotFound);
     }
     let account_id = account.as_ref().map_or("", |account| account.id.as_str());
-    tx.lock("connection.account", &format!("{}/{account_id}", app.id))
+    tx.lock("connection.account", &end::account_lock(&app.id, account_id))
         .await?;
     let mut connection = locked(tx, &waiting.id).await?;
     if connection.status == Status::Revoked || connection.state_hash != waiting.state_hash {
@@ -232,7 +267,9 @@ async fn renew(
     connection.ended_at = None;
     if let Some(account) = account {
         let data = serde_json::to_vec(&account.data).unwrap_or_default();
-        connection.external_user_data = Some(ctx.secrets.seal(ACCOUNTS, &connection.id, &data));
+        let sealed = ctx.secrets.seal(ACCOUNTS, &connection.id, &data);
+        store::save_account(tx, &connection.id, &sealed).await?;
+        connection.external_user_data = Some(sealed);
         connection.external_user_id = account.id;
         connection.external_user_email = account.email;
     }

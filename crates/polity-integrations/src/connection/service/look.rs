@@ -54,6 +54,22 @@ pub(in crate::connection) async fn mine(
     }
 }
 
+/// The same, for whoever still changes things in its workspace: viewers and guests only end what is theirs.
+pub(in crate::connection) async fn mine_to_change(
+    conn: &mut Conn,
+    connections: &Connections,
+    caller: &Caller,
+    id: &str,
+) -> Result<Connection, Error> {
+    let found = mine(conn, connections, caller, id).await?;
+    let workspace = workspace::open(conn, &*connections.members, caller, Some(&found.workspace_id)).await?;
+    if workspace.may_change() {
+        Ok(found)
+    } else {
+        Err(Error::Forbidden)
+    }
+}
+
 /// A page, newest first, and how many there are.
 pub(in crate::connection) async fn list(
     conn: &mut Conn,

@@ -59,7 +59,7 @@ async fn usable(connections: &Connections, caller: &Caller, id: &str) -> Result<
         (_, Some(person)) => person == found.user_id,
         _ => false,
     };
-    if !may {
+    if !may || !is_member(connections, caller, person, &found.workspace_id).await? {
         return Err(Error::NotFound);
     }
     match found.status {
@@ -67,6 +67,21 @@ async fn usable(connections: &Connections, caller: &Caller, id: &str) -> Result<
         Status::Expired => Err(Error::NeedsReauthorization(found.error.clone().unwrap_or_default())),
         status => Err(Error::State(status)),
     }
+}
+
+/// Whether somebody is still in a workspace. Of programs, their credential knows.
+async fn is_member(
+    connections: &Connections,
+    caller: &Caller,
+    person: Option<&str>,
+    workspace_id: &str,
+) -> Result<bool, Error> {
+    let Some(person) = person.filter(|person| *person != workspace_id && caller.kind != Kind::ApiCredential) else {
+        return Ok(true);
+    };
+    let mut read = connections.ctx.db.read().await?;
+    let role = connections.members.role(&mut read, workspace_id, person).await?;
+    Ok(role.is_some())
 }
 
 async fn remembered(connections: &Connections, id: &str) -> Result<Arc<Usable>, Error> {
@@ -100,9 +115,9 @@ pub(in crate::connection) async fn refresh(connections: &Connections, id: &str) 
     };
     match (connection.status, grant) {
         (Status::Active | Status::Inactive, Some(grant)) => {
-            match connections.grants.manager().refused(id, grant.version).await {
-                // One that was made a moment ago is as good as another.
-                Ok(_) | Err(manager::Error::Fresh) => {}
+            match connections.grants.manager().replaced(id, grant.version).await {
+                // One that was made a moment ago is as good as another, and some last as long as they last.
+                Ok(_) | Err(manager::Error::Fresh | manager::Error::Lasting) => {}
                 Err(error) => return Err(error.into()),
             }
         }

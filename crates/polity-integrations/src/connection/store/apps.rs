@@ -62,15 +62,16 @@ pub(in crate::connection) async fn count_uses(conn: &mut Conn, id: &str) -> Resu
     Ok(count)
 }
 
-/// Writes an app, new or not.
-pub(in crate::connection) async fn put(tx: &mut Tx, app: &OauthApp) -> Result<()> {
+/// Writes an app, new or not. Its secret is written only if it is another: it is never written as it was read, since a new
+/// master key may seal it again at the same time.
+pub(in crate::connection) async fn put(tx: &mut Tx, app: &OauthApp, has_other_secret: bool) -> Result<()> {
     tx.sql(
         "insert into oauth_app (id, name, provider, display_name, description, version, client_id, client_secret, redirect_uri,
                 required_scopes, is_enabled, is_deprecated, icon_url, documentation_url, created_at, updated_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          on conflict (id) do update
          set name = excluded.name, display_name = excluded.display_name, description = excluded.description,
-             version = excluded.version, client_id = excluded.client_id, client_secret = excluded.client_secret,
+             version = excluded.version, client_id = excluded.client_id, client_secret = case when $17 then excluded.client_secret else oauth_app.client_secret end,
              redirect_uri = excluded.redirect_uri, required_scopes = excluded.required_scopes,
              is_enabled = excluded.is_enabled, is_deprecated = excluded.is_deprecated, icon_url = excluded.icon_url,
              documentation_url = excluded.documentation_url, updated_at = excluded.updated_at",
@@ -91,6 +92,7 @@ pub(in crate::connection) async fn put(tx: &mut Tx, app: &OauthApp) -> Result<()
     .bind(&app.documentation_url)
     .bind(&app.created_at)
     .bind(&app.updated_at)
+    .bind(&has_other_secret)
     .execute()
     .await?;
     Ok(())
