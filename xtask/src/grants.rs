@@ -64,7 +64,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 50)]
     rate: u32,
     /// How many milliseconds the provider takes to answer a call for tokens that is done.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 150)]
     latency: u32,
     /// How many runs, one after the other.
     #[arg(long, default_value_t = 1)]
