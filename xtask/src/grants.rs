@@ -101,7 +101,7 @@ impl Options {
 
     /// From when the first comes due until the last round is over.
     fn rounds_take(&self) -> Duration {
-        (self.life() - self.early()) * (self.rounds.max(1) - 1) + seconds(2 * self.jitter + self.margin / 2)
+        self.life().saturating_sub(self.early()) * (self.rounds.max(1) - 1) + seconds(2 * self.jitter + self.margin / 2)
     }
 
     /// So short that a refresh that was killed is recovered well before its token ends.

@@ -94,7 +94,7 @@ pub(super) async fn look(net: &Net, at: usize, connection: &Connection, provider
             let (url, token) = (format!("{provider}/api/me"), issued.text("access_token"));
             match net.outside(&url, As::Person(&token)).await {
                 Some(answer) if answer.status == 200 && answer.text("account") == connection.account => {
-                    said.worked += 1
+                    said.worked += 1;
                 }
                 Some(answer) => {
                     let (status, until) = (answer.status, &issued.body["expires_at"]);
