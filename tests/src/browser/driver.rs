@@ -36,7 +36,13 @@ impl Browser {
         };
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         // Chromium's own sandbox needs rights that a container may not give; it meets no pages but those of the test.
-        let args = ["headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run"];
+        let args = [
+            "headless=new",
+            "no-sandbox",
+            "disable-gpu",
+            "disable-dev-shm-usage",
+            "no-first-run",
+        ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": { "args": args },
@@ -75,7 +81,8 @@ impl Browser {
 
     /// The same, with arguments.
     pub async fn run_with(&self, script: &str, args: Value) -> Value {
-        self.post("execute/sync", json!({ "script": script, "args": args })).await
+        self.post("execute/sync", json!({ "script": script, "args": args }))
+            .await
     }
 
     /// What a script says once that is true of it. A page may be on its way to another meanwhile.
@@ -99,7 +106,9 @@ impl Browser {
     }
 
     async fn element(&self, css: &str) -> String {
-        let found = self.post("element", json!({ "using": "css selector", "value": css })).await;
+        let found = self
+            .post("element", json!({ "using": "css selector", "value": css }))
+            .await;
         found[ELEMENT].as_str().unwrap().to_owned()
     }
 
@@ -170,7 +179,8 @@ impl Browser {
     }
 
     async fn devtools(&self, command: &str, params: Value) -> Value {
-        self.post("goog/cdp/execute", json!({ "cmd": command, "params": params })).await
+        self.post("goog/cdp/execute", json!({ "cmd": command, "params": params }))
+            .await
     }
 
     /// Shows pages as on a screen of that width, light or dark.
@@ -201,7 +211,9 @@ impl Drop for Browser {
         let (host, port) = (self.session.host_str().unwrap(), self.session.port().unwrap());
         let path = self.session.path().trim_end_matches('/');
         if let Ok(mut to) = std::net::TcpStream::connect((host, port)) {
-            let text = format!("DELETE {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let text = format!(
+                "DELETE {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
             drop(to.write_all(text.as_bytes()));
             drop(to.read(&mut [0; 512]));
         }

@@ -15,14 +15,19 @@ use self::{
 /// The whole way, by the keyboard alone.
 async fn connects(backend: Backend, at: At) {
     let Some(browser) = Browser::start().await else { return };
-    let Some(world) = World::new(backend, at).await else { return };
+    let Some(world) = World::new(backend, at).await else {
+        return;
+    };
     world.visit(&browser, "authorize_url").await;
     let [page, _] = world.pop_up(&browser).await;
     browser.heading("Connect Outside").await;
     pages::is_clean(&browser).await;
     // Allow is the first that Tab reaches, and one sees where one is.
     browser.press(TAB).await;
-    assert_eq!(pages::focus(&browser).await, json!(["Allow and go on to Outside", true]));
+    assert_eq!(
+        pages::focus(&browser).await,
+        json!(["Allow and go on to Outside", true])
+    );
     browser.press(ENTER).await;
     world.sign_in(&browser).await;
     let told = world.heard(&browser, &page).await;
@@ -30,9 +35,17 @@ async fn connects(backend: Backend, at: At) {
     let id = told["connection_id"].as_str().unwrap();
     assert_eq!(world.connection(id).await.body["status"], "active");
     world.issue(id).await.expect(200);
-    let known = [world.url.clone(), world.page.clone(), world.at.url(), "data:,".to_owned()];
+    let known = [
+        world.url.clone(),
+        world.page.clone(),
+        world.at.url(),
+        "data:,".to_owned(),
+    ];
     let requests = browser.requests().await;
-    assert!(requests.iter().any(|url| url.contains("/oauth/connections")), "{requests:?}");
+    assert!(
+        requests.iter().any(|url| url.contains("/oauth/connections")),
+        "{requests:?}"
+    );
     let is_known = |url: &&String| known.iter().any(|known| url.starts_with(known.as_str()));
     let strange: Vec<&String> = requests.iter().filter(|url| !is_known(url)).collect();
     assert!(strange.is_empty(), "{strange:?}");
@@ -88,7 +101,10 @@ async fn a_page_of_another_site_connects_again_by_the_link() {
 
 /// Allows if that is asked, and hears how it ended.
 async fn finish(browser: &Browser, world: &World, page: &str) -> serde_json::Value {
-    let consent = world.app.get("/api/v1/integration/consents").bearer(&world.ada.access_token);
+    let consent = world
+        .app
+        .get("/api/v1/integration/consents")
+        .bearer(&world.ada.access_token);
     if consent.send().await.expect(200).body["items"] == json!([]) {
         browser.heading("Connect Outside").await;
         browser.press(&[TAB, ENTER].concat()).await;

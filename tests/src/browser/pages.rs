@@ -73,13 +73,23 @@ fn shots() -> Option<PathBuf> {
 /// A page fits every screen and can be read in both schemes.
 async fn can_be_read(browser: &Browser, name: &str) {
     is_clean(browser).await;
-    for (width, scheme) in [(320, "light"), (480, "light"), (480, "dark"), (1280, "light"), (1280, "dark")] {
+    for (width, scheme) in [
+        (320, "light"),
+        (480, "light"),
+        (480, "dark"),
+        (1280, "light"),
+        (1280, "dark"),
+    ] {
         browser.look(width, scheme).await;
-        let over = browser.run("return document.documentElement.scrollWidth - innerWidth").await;
+        let over = browser
+            .run("return document.documentElement.scrollWidth - innerWidth")
+            .await;
         assert!(over.as_i64().unwrap() <= 0, "{name} is wider than {width}");
         assert_eq!(browser.run(CONTRAST).await, json!([]), "{name}, {scheme}");
         if let Some(folder) = shots() {
-            browser.shoot(&folder.join(format!("{name}-{scheme}-{width}.png"))).await;
+            browser
+                .shoot(&folder.join(format!("{name}-{scheme}-{width}.png")))
+                .await;
         }
     }
 }
@@ -93,9 +103,15 @@ async fn the_pages_can_be_read_by_eye_and_ear() {
     browser.heading("Connect Outside").await;
     can_be_read(&browser, "consent").await;
     let button = |name: &str| ("button".to_owned(), name.to_owned());
-    assert_eq!(browser.spoken("button.main").await, button("Allow and go on to Outside"));
+    assert_eq!(
+        browser.spoken("button.main").await,
+        button("Allow and go on to Outside")
+    );
     assert_eq!(browser.spoken("button[value=deny]").await, button("Cancel"));
-    assert_eq!(browser.spoken("ul").await, ("list".to_owned(), "What it may do".to_owned()));
+    assert_eq!(
+        browser.spoken("ul").await,
+        ("list".to_owned(), "What it may do".to_owned())
+    );
     browser.press(TAB).await;
     if let Some(folder) = shots() {
         browser.shoot(&folder.join("consent-focus.png")).await;
@@ -116,7 +132,9 @@ async fn the_pages_can_be_read_by_eye_and_ear() {
 
 #[tokio::test]
 async fn a_link_is_for_the_browser_that_opened_it() {
-    let (Some(first), Some(other)) = (Browser::start().await, Browser::start().await) else { return };
+    let (Some(first), Some(other)) = (Browser::start().await, Browser::start().await) else {
+        return;
+    };
     let world = World::new(Backend::Sqlite, At::double().await).await.unwrap();
     let (id, link) = world.link().await;
     first.open(&link).await;
@@ -149,7 +167,12 @@ async fn a_page_runs_and_loads_nothing_that_was_put_into_it() {
         kept_out.extend(said.filter(|line| line.contains("Content Security Policy")));
     }
     assert_eq!(browser.run("return window.harm ?? null").await, Value::Null);
-    assert_ne!(browser.run("return getComputedStyle(document.querySelector('h1')).display").await, "none");
+    assert_ne!(
+        browser
+            .run("return getComputedStyle(document.querySelector('h1')).display")
+            .await,
+        "none"
+    );
     let requests = browser.requests().await;
     assert!(!requests.iter().any(|url| url.starts_with(&world.page)), "{requests:?}");
 }

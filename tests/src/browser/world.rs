@@ -117,8 +117,12 @@ impl World {
             while let Ok((mut from, _)) = pages.accept().await {
                 drop(from.read(&mut [0; 4096]).await);
                 let page = include_str!("app.html");
-                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\nContent-Length";
-                drop(from.write_all(format!("{head}: {}\r\n\r\n{page}", page.len()).as_bytes()).await);
+                let head =
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\nContent-Length";
+                drop(
+                    from.write_all(format!("{head}: {}\r\n\r\n{page}", page.len()).as_bytes())
+                        .await,
+                );
             }
         });
         app.post("/api/v1/integration/admin/oauth-apps")
@@ -128,7 +132,14 @@ impl World {
             .await
             .expect(201);
         let ada = app.register("ada@example.com").await;
-        Some(Self { app, at, url, page, ada, _serving: serving })
+        Some(Self {
+            app,
+            at,
+            url,
+            page,
+            ada,
+            _serving: serving,
+        })
     }
 
     /// Opens the app's page; ada is signed in there.
@@ -169,9 +180,15 @@ impl World {
 
     /// A connection that ada begins without a page that is told: its id and link.
     pub async fn link(&self) -> (String, String) {
-        let ask = self.app.post(&format!("{BASE}/connections")).bearer(&self.ada.access_token);
+        let ask = self
+            .app
+            .post(&format!("{BASE}/connections"))
+            .bearer(&self.ada.access_token);
         let begun = ask.json(&json!({ "oauth_app_id": "outside" })).send().await.expect(201);
-        (begun.text_at("/id").to_owned(), begun.text_at("/connect_url").to_owned())
+        (
+            begun.text_at("/id").to_owned(),
+            begun.text_at("/connect_url").to_owned(),
+        )
     }
 
     pub async fn connection(&self, id: &str) -> Answer {
