@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use polity_kernel::{
     Ctx,
     caller::Pending,
-    db::{Result, Tx},
+    db::{Conn, Result, Tx},
     job::{JobCtx, JobError, JobHandler, JobKind, NewJob},
     mail::{Mail, MailError, Priority},
     secret::{Sealed, SealedColumn},
@@ -24,18 +24,11 @@ pub struct Post(pub Ctx);
 impl Letters for Post {
     fn write<'a>(&'a self, tx: &'a mut Tx, user_id: &'a str, letter: Letter) -> Pending<'a, Result<bool>> {
         Box::pin(async move {
-            let id = AccountId(user_id.to_owned());
-            let found = match account::claims(tx, &id).await {
-                Ok(found) => found,
-                Err(account::Error::Db(error)) => return Err(error),
-                // Nothing else happens to a look.
-                Err(_) => None,
-            };
-            let Some(account) = found.filter(|account| account.is_active) else {
+            let Some(to) = address(tx, user_id).await? else {
                 return Ok(false);
             };
             let mail = Mail {
-                to: account.email,
+                to,
                 subject: letter.subject,
                 text: letter.text,
                 html: None,
@@ -46,6 +39,20 @@ impl Letters for Post {
             post(tx, &self.0, &mail).await?;
             Ok(true)
         })
+    }
+
+    fn address<'a>(&'a self, conn: &'a mut Conn, user_id: &'a str) -> Pending<'a, Result<Option<String>>> {
+        Box::pin(address(conn, user_id))
+    }
+}
+
+/// The address of an active account.
+async fn address(conn: &mut Conn, user_id: &str) -> Result<Option<String>> {
+    match account::claims(conn, &AccountId(user_id.to_owned())).await {
+        Ok(found) => Ok(found.filter(|account| account.is_active).map(|account| account.email)),
+        Err(account::Error::Db(error)) => Err(error),
+        // Nothing else happens to a look.
+        Err(_) => Ok(None),
     }
 }
 

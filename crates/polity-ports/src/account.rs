@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use polity_kernel::{
     caller::Pending,
-    db::{Result, Tx},
+    db::{Conn, Result, Tx},
 };
 
 /// Writes to people, who are known by their ids elsewhere. Accounts implement it, and the server hands it to whoever has to
@@ -11,6 +11,9 @@ use polity_kernel::{
 pub trait Letters: Send + Sync {
     /// Mails the owner of an active account, when the transaction is committed; `false` if there is none.
     fn write<'a>(&'a self, tx: &'a mut Tx, user_id: &'a str, letter: Letter) -> Pending<'a, Result<bool>>;
+
+    /// The address of the owner of an active account, for a page that says whose something is.
+    fn address<'a>(&'a self, conn: &'a mut Conn, user_id: &'a str) -> Pending<'a, Result<Option<String>>>;
 }
 
 /// What is written.

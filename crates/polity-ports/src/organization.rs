@@ -16,6 +16,9 @@ pub trait Membership: Send + Sync {
         organization_id: &'a str,
         user_id: &'a str,
     ) -> Pending<'a, Result<Option<&'static str>>>;
+
+    /// What an organization is called; `None` for a personal one, and where there is none.
+    fn name<'a>(&'a self, conn: &'a mut Conn, organization_id: &'a str) -> Pending<'a, Result<Option<String>>>;
 }
 
 crate::said! { "organization_service":

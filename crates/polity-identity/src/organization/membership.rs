@@ -28,4 +28,8 @@ impl Membership for Organizations {
             Ok(found.map(Role::as_str))
         })
     }
+
+    fn name<'a>(&'a self, conn: &'a mut Conn, organization_id: &'a str) -> Pending<'a, db::Result<Option<String>>> {
+        Box::pin(async move { Ok(store::find(conn, organization_id).await?.map(|found| found.name)) })
+    }
 }
