@@ -55,8 +55,9 @@ struct TakeBack(Connections);
 #[async_trait]
 impl JobHandler for TakeBack {
     async fn run(&self, job: &JobCtx) -> Result<(), JobError> {
-        let id = job.job.payload["id"].as_str().unwrap_or_default();
-        service::take_back(&self.0, id).await.map_err(|error| retry(&error))
+        let ids = Vec::<String>::deserialize(&job.job.payload["ids"]);
+        let ids = ids.map_err(|error| JobError::Fatal(error.to_string()))?;
+        service::take_back(&self.0, &ids).await.map_err(|error| retry(&error))
     }
 }
 

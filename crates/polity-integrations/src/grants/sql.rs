@@ -16,7 +16,7 @@ use polity_grants::{
 };
 use polity_kernel::{
     Ctx,
-    db::{Conn, Error, Tx},
+    db::{Conn, Error, List, Tx},
 };
 
 use super::{
@@ -70,6 +70,16 @@ impl Sql {
     /// `change` answered.
     pub async fn update_in(&self, tx: &mut Tx, id: &str, change: Change<'_>) -> Result<Option<bool>, Error> {
         self.change(tx, id, change, By::Other).await
+    }
+
+    /// Takes many grants back at once, whose locks the caller holds, as [`Grant::revoke`] does with one. [`Watch`] does not
+    /// hear of it.
+    pub async fn revoke_all_in(&self, tx: &mut Tx, ids: &[String]) -> Result<(), Error> {
+        store::revoke_all(tx, &List::of(ids), self.ctx.clock.now()).await?;
+        self.ctx
+            .invalidations
+            .tell_each(tx, &self.ctx, KIND, ids.to_vec())
+            .await
     }
 
     /// Removes a grant for good in the caller's transaction; `false` if there was none.
