@@ -1,9 +1,11 @@
-// A real OAuth 2 server for tests: oidc-provider, with a sign-in that asks nothing. Its only argument is the port, on the
-// loopback address.
+// A real OAuth 2 server for tests: oidc-provider, with a sign-in that asks for no password. Its only argument is the port,
+// on the loopback address.
 //
 // - Refresh tokens are rotated; one that comes again ends its grant.
-// - PKCE is required. Clients: `basic`, `post` and `public`. Their secret protects nothing.
-// - Whoever is sent to it is signed in as the `login_hint`, and has agreed to everything.
+// - PKCE is required. Clients: `basic`, `post` and `public`, and `loopback` for a Polity on any port of 127.0.0.1. Their
+//   secret protects nothing.
+// - Whoever is sent to it is signed in as the `login_hint`, and has agreed to everything. Without a hint a page asks who
+//   they are; no password is wanted.
 // - It keeps nothing: what it knows is in memory.
 //
 // It is the last version that runs on the Node.js of Debian 12.
@@ -32,6 +34,15 @@ const provider = new Provider(issuer, {
     },
     { ...shared, client_id: 'post', client_secret: secret, token_endpoint_auth_method: 'client_secret_post' },
     { ...shared, client_id: 'public', token_endpoint_auth_method: 'none' },
+    // RFC 8252, 7.3: the port does not count.
+    {
+      ...shared,
+      client_id: 'loopback',
+      client_secret: secret,
+      token_endpoint_auth_method: 'client_secret_basic',
+      application_type: 'native',
+      redirect_uris: ['http://127.0.0.1/api/v1/integration/oauth/callback'],
+    },
   ],
   claims: { openid: ['sub'], email: ['email'], profile: ['name'] },
   cookies: { keys: [randomBytes(32).toString('hex')] },
@@ -61,12 +72,26 @@ const provider = new Provider(issuer, {
   },
 });
 
+const page = `<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>Sign in</title>
+<link rel="icon" href="data:,"><h1>Sign in</h1>
+<form method="post"><label>Name <input name="login" required autofocus></label> <button>Sign in</button></form></html>`;
+
+// What was typed into the page, or nothing yet.
+async function typed(req) {
+  if (req.method !== 'POST') return undefined;
+  let body = '';
+  for await (const part of req) body += part;
+  return new URLSearchParams(body).get('login') || undefined;
+}
+
 const callback = provider.callback();
 const server = createServer(async (req, res) => {
   if (!req.url.startsWith('/interaction/')) return callback(req, res);
   try {
     const { params } = await provider.interactionDetails(req, res);
-    await provider.interactionFinished(req, res, { login: { accountId: params.login_hint ?? 'user-1' } });
+    const accountId = params.login_hint ?? (await typed(req));
+    if (!accountId) return res.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(page);
+    await provider.interactionFinished(req, res, { login: { accountId } });
   } catch (error) {
     res.writeHead(400).end(error.message);
   }

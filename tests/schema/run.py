@@ -30,8 +30,16 @@ CALLERS = {"nobody": 15, "user": 30, "admin": 30, "service": 30, "limited": 1}
 # Stands in a request for what only works once; hooks.py puts it there.
 FRESH = "fresh"
 # What no run can succeed at: closed once there is an administrator, in need of a mailed code, or the document itself.
-# These need what a letter, a console or an archive holds.
+# These need what a letter, a console, an archive or a provider has.
 UNREACHED = {
+    "connection.callback",
+    "connection.callback_page",
+    "connection.connect",
+    "connection.connect_page",
+    "connection.issue_token",
+    "connection.proxy",
+    "connection.reconnect",
+    "connection.refresh",
     "account.confirm_email",
     "auth.admin_bootstrap",
     "auth.reset_password_confirm",
@@ -111,6 +119,12 @@ VALUES = {
     "body.invitation_token": (0.8, [FRESH]),
     "body.resource_name": (0.7, ["engine"]),
     "body.resource_id": (0.7, ["engine", "proj_1"]),
+    "body.oauth_app_id": (0.9, ["github"]),
+    "body.connection_id": (0.7, ["con_1"]),
+    "body.provider": (0.9, ["github", "google"]),
+    "body.opener": (0.9, ["$url"]),
+    "body.return_to": (0.9, ["$url"]),
+    "body.url": (0.7, ["https://api.github.com/user"]),
     "body.action": (0.7, ["read", "write", "delete"]),
     "body.resource_category": (0.5, ["tools"]),
     "body.granted_by_user_id": (0.5, ["$ada", "$root"]),
@@ -136,6 +150,9 @@ class Server:
             "POLITY_CALLERS__INTERNAL_SERVICE_SECRET": self.secret,
             "POLITY_AUTH__RATE_LIMITS__ENABLED": str(limited).lower(),
             "POLITY_CREDENTIAL__TIERS__FREE": "1000000",
+            "POLITY_CONNECTION__MOST_PER_PERSON": "1000000",
+            "POLITY_CONNECTION__SIGN_INS_PER_HOUR": "1000000",
+            "POLITY_CONSENT__MOST_PER_PERSON": "1000000",
             "POLITY_ORGANIZATION__MOST_OWNED": "1000000",
             "POLITY_ORGANIZATION__MOST_SHARINGS": "1000000",
             "POLITY_AUTHORIZATION__CHECKS_PER_MINUTE": "1000000",
@@ -214,6 +231,8 @@ class Server:
         self.token = self.call("/api/v1/integration/tokens", token, person)["token"]
         self.share()
         self.permit()
+        app = {"name": "github", "client_id": "schema", "client_secret": "schema", "required_scopes": ["read:user"]}
+        self.call("/api/v1/integration/admin/oauth-apps", app)
 
     def share(self) -> None:
         """Ada's organization has another member, with whom something is shared."""
@@ -237,7 +256,7 @@ class Server:
     def values(self) -> dict[str, tuple[float, list[str]]]:
         known = {"$ada": self.ada["user_id"], "$root": self.root["user_id"], "$cursor": self.cursor}
         known |= {"$organization": self.organization["organization_id"], "$device": self.device}
-        known |= {"$key": self.key, "$token": self.token, "$sharing": self.sharing}
+        known |= {"$url": "http://localhost:8080/", "$key": self.key, "$token": self.token, "$sharing": self.sharing}
         known |= {"$ada.access_token": self.ada["access_token"], "$root.access_token": self.root["access_token"]}
         return {name: (often, [known.get(one, one) for one in values]) for name, (often, values) in VALUES.items()}
 

@@ -7,6 +7,8 @@ mod auth;
 #[cfg(test)]
 mod authorization;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod connection;
 #[cfg(test)]
 mod consent;

@@ -6,7 +6,7 @@
 
 mod clients;
 mod faults;
-mod fleet;
+pub(crate) mod fleet;
 mod process;
 mod tenants;
 mod verify;
@@ -25,7 +25,7 @@ use clap::{Args, ValueEnum};
 use crate::Findings;
 use clients::Person;
 use faults::Fault;
-use fleet::Fleet;
+use fleet::{Fleet, Plan};
 
 /// What to kill, and how often.
 #[derive(Debug, Args)]
@@ -63,10 +63,7 @@ const CLIENTS: usize = 12;
 pub(crate) fn run(options: Options) -> Result<String, Findings> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| vec![error.to_string()])?;
     let done = runtime.block_on(Box::pin(crash(options)));
-    done.map_err(|error| match error {
-        Failure::Broken(text) => vec![text],
-        Failure::Violations(all) => all,
-    })
+    done.map_err(Findings::from)
 }
 
 /// Why a run failed.
@@ -75,6 +72,15 @@ pub(crate) enum Failure {
     Broken(String),
     /// What was promised and did not hold.
     Violations(Findings),
+}
+
+impl From<Failure> for Findings {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Broken(text) => vec![text],
+            Failure::Violations(all) => all,
+        }
+    }
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -88,7 +94,14 @@ async fn crash(options: Options) -> Result<String, Failure> {
     println!("crash: {:?}, {} cycles, seed {seed}", options.backend, options.cycles);
     let begun = Instant::now();
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut fleet = Fleet::start(options.backend, options.binary, options.keep).await?;
+    let plan = Plan {
+        backend: options.backend,
+        binary: options.binary,
+        keep: options.keep,
+        is_plain: false,
+        settings: Vec::new(),
+    };
+    let mut fleet = Fleet::start(plan).await?;
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|n| {
@@ -143,6 +156,6 @@ async fn crash(options: Options) -> Result<String, Failure> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the run waits for its clients itself")]
-fn task_of<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+pub(crate) fn task_of<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
     tokio::spawn(work)
 }

@@ -3,6 +3,7 @@
 mod check;
 mod crash;
 mod generate;
+mod grants;
 mod new_service;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -24,6 +25,8 @@ enum Command {
     Check,
     /// Kills servers while clients use them, and looks whether everything that was acknowledged is there.
     Crash(crash::Options),
+    /// Kills servers while many grants come due at once, and looks whether each was kept.
+    Grants(grants::Options),
     /// Makes the folder of a new service, with every room and one working operation.
     NewService {
         /// The crate of its domain, such as `identity`.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Generate => generate::write(),
         Command::Check => check::run(),
         Command::Crash(options) => crash::run(options),
+        Command::Grants(options) => grants::run(&options),
         Command::NewService { domain, name, port } => new_service::make(&domain, &name, port),
     };
     match done {

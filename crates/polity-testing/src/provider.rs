@@ -47,6 +47,7 @@ use tokio::{net::TcpListener, task::AbortHandle};
 use self::state::State;
 pub use self::{
     fault::{Endpoint, Fault},
+    record::Course,
     state::Pair,
 };
 
@@ -92,6 +93,8 @@ pub struct Settings {
     pub redirect_uris: Vec<String>,
     /// Whether an authorization without PKCE is refused.
     pub requires_pkce: bool,
+    /// How much later than it is done a call for tokens is answered.
+    pub answers_after: Duration,
 }
 
 impl Default for Settings {
@@ -104,6 +107,7 @@ impl Default for Settings {
             clients: Vec::new(),
             redirect_uris: Vec::new(),
             requires_pkce: false,
+            answers_after: Duration::ZERO,
         }
     }
 }
@@ -201,6 +205,14 @@ impl Provider {
     pub fn advance(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap();
         self.core.ahead.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// The first access token of every grant made from now on ends in so long, whenever it is made: then all these grants
+    /// come due together.
+    pub fn first_tokens_end_in(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        let end = self.core.now() + millis;
+        self.core.state().first_end = Some(end);
     }
 
     /// The next call of that endpoint meets this fault; faults wait for their calls in order.

@@ -178,7 +178,7 @@ async fn viewers_and_strangers_begin_nothing() {
             .bearer(&eve.access_token)
             .send()
             .await
-            .expect(422);
+            .expect(400);
     })
     .await;
 }

@@ -19,12 +19,27 @@ use tokio::process::{Child, Command};
 use super::{Backend, Failure, process};
 
 /// A secret of this run's own, which protects nothing.
-pub(super) const SERVICE_SECRET: &str = "crash-only-service-secret-0123456789abcdef";
+pub(crate) const SERVICE_SECRET: &str = "crash-only-service-secret-0123456789abcdef";
+
+/// What is to run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) backend: Backend,
+    /// The program; the one beside this one by default.
+    pub(crate) binary: Option<PathBuf>,
+    /// Keeps the folder, with logs and data, also if all is well.
+    pub(crate) keep: bool,
+    /// Servers and database alone: no NATS, no clocks and no disk of their own.
+    pub(crate) is_plain: bool,
+    /// More settings of the servers, as variables of the environment.
+    pub(crate) settings: Vec<(&'static str, String)>,
+}
 
 /// Everything that runs.
-pub(super) struct Fleet {
+pub(crate) struct Fleet {
     pub(super) backend: Backend,
     binary: PathBuf,
+    settings: Vec<(&'static str, String)>,
     folder: Option<TempDir>,
     kept: PathBuf,
     pub(super) servers: Vec<Server>,
@@ -56,9 +71,10 @@ struct Nats {
 }
 
 impl Fleet {
-    pub(super) async fn start(backend: Backend, binary: Option<PathBuf>, keep: bool) -> Result<Self, Failure> {
+    pub(crate) async fn start(plan: Plan) -> Result<Self, Failure> {
         let beside = std::env::current_exe()?.with_file_name("polity");
-        let binary = binary.unwrap_or(beside);
+        let binary = plan.binary.unwrap_or(beside);
+        let (backend, keep) = (plan.backend, plan.keep);
         if !binary.is_file() {
             let text = format!("{} is not there; `cargo build --bin polity` first", binary.display());
             return Err(Failure::Broken(text));
@@ -78,26 +94,29 @@ impl Fleet {
         let mut fleet = Self {
             backend,
             binary,
+            settings: plan.settings,
             kept: path.clone(),
             folder: Some(folder),
             servers: Vec::new(),
             postgres: None,
             nats: None,
             faketime: Some(PathBuf::from("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"))
-                .filter(|f| f.is_file()),
+                .filter(|file| !plan.is_plain && file.is_file()),
             clock_jumped: Arc::default(),
             small_disk: false,
         };
         fleet.open_folders()?;
         fleet.set_clocks("+0").await?;
         fleet.clock_jumped.store(false, Ordering::SeqCst);
-        if backend == Backend::Sqlite {
+        if backend == Backend::Sqlite && !plan.is_plain {
             fleet.small_disk = mount_small_disk(&path.join("data0")).await;
         }
         if backend == Backend::Postgres {
             fleet.start_postgres().await?;
         }
-        fleet.start_nats().await?;
+        if !plan.is_plain {
+            fleet.start_nats().await?;
+        }
         for number in 0..servers {
             let port = process::free_port()?;
             fleet.servers.push(Server {
@@ -111,7 +130,7 @@ impl Fleet {
     }
 
     /// Where the servers are.
-    pub(super) fn addresses(&self) -> Vec<String> {
+    pub(crate) fn addresses(&self) -> Vec<String> {
         let address = |server: &Server| format!("http://127.0.0.1:{}", server.port);
         self.servers.iter().map(address).collect()
     }
@@ -156,16 +175,22 @@ impl Fleet {
         Ok(tokio::fs::write(self.kept.join(format!("clock{number}")), format!("{offset}\n")).await?)
     }
 
+    /// Kills a server.
+    pub(crate) async fn kill_server(&mut self, number: usize) -> Result<(), Failure> {
+        match self.servers.get_mut(number).and_then(|server| server.child.take()) {
+            Some(mut child) => process::kill(&mut child).await,
+            None => Ok(()),
+        }
+    }
+
     /// Kills a server and starts it again after `pause`.
     pub(super) async fn restart_server(&mut self, number: usize, pause: Duration) -> Result<(), Failure> {
-        if let Some(mut child) = self.servers.get_mut(number).and_then(|server| server.child.take()) {
-            process::kill(&mut child).await?;
-        }
+        self.kill_server(number).await?;
         tokio::time::sleep(pause).await;
         self.start_server(number).await
     }
 
-    pub(super) async fn start_server(&mut self, number: usize) -> Result<(), Failure> {
+    pub(crate) async fn start_server(&mut self, number: usize) -> Result<(), Failure> {
         let mut command = self.server_command(number)?;
         let Some(server) = self.servers.get_mut(number) else {
             return Ok(());
@@ -196,6 +221,7 @@ impl Fleet {
         if let Some(nats) = &self.nats {
             command.env("POLITY_NATS__URL", nats.url());
         }
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         if let Some(library) = &self.faketime {
             command
                 .env("LD_PRELOAD", library)
@@ -337,7 +363,7 @@ impl Fleet {
     }
 
     /// The database, beside the servers.
-    pub(super) fn database(&self) -> Result<Db, Failure> {
+    pub(crate) fn database(&self) -> Result<Db, Failure> {
         let settings = DatabaseSettings {
             url: self.postgres.as_ref().map(|postgres| Secret::from(postgres.url())),
             ..DatabaseSettings::default()
@@ -345,12 +371,17 @@ impl Fleet {
         Ok(Db::open(&settings, &self.kept.join("data0"))?)
     }
 
+    /// What a server has written so far, each of its starts after the other.
+    pub(crate) fn log(&self, number: usize) -> PathBuf {
+        self.kept.join(format!("server{number}.log"))
+    }
+
     pub(super) fn mail_folder(&self) -> PathBuf {
         self.kept.join("mail")
     }
 
     /// Ends everything, the servers as an operator would.
-    pub(super) async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         for server in &mut self.servers {
             if let Some(mut child) = server.child.take() {
                 drop(process::signal(&child, "TERM").await);
@@ -373,7 +404,7 @@ impl Fleet {
     }
 
     /// Keeps the folder after a failure.
-    pub(super) fn keep(&mut self) -> PathBuf {
+    pub(crate) fn keep(&mut self) -> PathBuf {
         self.folder.take().map_or_else(|| self.kept.clone(), TempDir::keep)
     }
 }
@@ -406,7 +437,7 @@ async fn mount_small_disk(folder: &Path) -> bool {
 }
 
 /// Waits until it is so.
-pub(super) async fn until(what: &str, patience: Duration, mut is_so: impl AsyncFnMut() -> bool) -> Result<(), Failure> {
+pub(crate) async fn until(what: &str, patience: Duration, mut is_so: impl AsyncFnMut() -> bool) -> Result<(), Failure> {
     let begun = Instant::now();
     while !is_so().await {
         if begun.elapsed() > patience {

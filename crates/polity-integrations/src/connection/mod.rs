@@ -39,6 +39,7 @@ use polity_kernel::{
     service::{Mounted, Service},
 };
 use polity_ports::{account::Letters, integration::Connected, organization::Membership};
+use url::Url;
 
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
@@ -207,8 +208,7 @@ impl Parts {
 
     /// Whether pages of that origin may be told what became of a sign-in.
     fn is_known_origin(&self, origin: &str) -> bool {
-        let public_url = self.ctx.core.public_url.as_ref();
-        let ours = public_url.is_some_and(|url| url.origin().ascii_serialization() == origin);
+        let ours = Url::parse(&self.base()).is_ok_and(|url| url.origin().ascii_serialization() == origin);
         ours || self.ctx.http().cors_origins.iter().any(|known| known == origin)
     }
 
@@ -240,7 +240,7 @@ impl Connected for Connections {
 fn catalogue(ctx: &Ctx, settings: &ConnectionSettings) -> Result<Catalogue, ConfigError> {
     let wrong = |error: &dyn std::fmt::Display| {
         let hint = "correct the file; what the fields mean is in docs/services/connection.md";
-        ConfigError::from(config::Problem::new("connection.catalogue", &error.to_string(), hint))
+        ConfigError::from(config::Problem::new("connection.catalogue", error.to_string(), hint))
     };
     let builtin = Catalogue::builtin().map_err(|error| wrong(&error))?;
     let Some(path) = &settings.catalogue else {

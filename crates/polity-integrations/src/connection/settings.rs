@@ -12,6 +12,8 @@ pub struct ConnectionSettings {
     pub catalogue: Option<String>,
     /// How many connections a person may have that are not revoked, from 1 to 10000.
     pub most_per_person: u32,
+    /// How many sign-ins a person may begin in an hour.
+    pub sign_ins_per_hour: u32,
     /// How many minutes a browser may take to sign in at the provider, from 1 to 60.
     pub sign_in_minutes: u32,
     /// Largest body, in bytes, that a provider may answer to a call through Polity.
@@ -29,6 +31,7 @@ impl Default for ConnectionSettings {
         Self {
             catalogue: None,
             most_per_person: 500,
+            sign_ins_per_hour: 200,
             sign_in_minutes: 10,
             proxy_max_bytes: 1024 * 1024,
             proxy_timeout_ms: 15_000,

@@ -14,6 +14,9 @@ use axum::{
 
 use super::{ErrorCode, codes, openapi::Described, problem};
 
+/// The member of an operation in the OpenAPI document that says that its answers are pages, for people.
+pub const PAGE: &str = "x-page";
+
 /// What the `operation` attribute read from a handler.
 #[derive(Debug, Clone, Copy)]
 pub struct Doc {
@@ -59,7 +62,12 @@ impl<S: Clone + Send + Sync + 'static> Operation<S> {
                     .insert(openapi::StatusCode::Code(doc.status), ReferenceOr::Item(response));
             }
             for (status, text) in by_status(&doc, &described) {
-                let response = problem::response(ctx, &text);
+                let mut response = problem::response(ctx, &text);
+                if status < 500 && described.extensions.contains_key(PAGE) {
+                    response
+                        .content
+                        .insert("text/html".to_owned(), openapi::MediaType::default());
+                }
                 responses
                     .responses
                     .insert(openapi::StatusCode::Code(status), ReferenceOr::Item(response));

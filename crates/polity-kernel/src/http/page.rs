@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use super::{Json, Problem, check, codes};
+use super::{Json, Problem, check, codes, operation::PAGE};
 use crate::secret::random_url_safe;
 
 /// A page. Its style, and its script if it has one, are admitted by a nonce; nothing is loaded and no other page may frame it.
@@ -102,7 +102,11 @@ impl IntoResponse for Page {
 impl aide::OperationOutput for Page {
     type Inner = String;
 
-    fn operation_response(_: &mut GenContext, _: &mut aide::openapi::Operation) -> Option<aide::openapi::Response> {
+    fn operation_response(
+        _: &mut GenContext,
+        operation: &mut aide::openapi::Operation,
+    ) -> Option<aide::openapi::Response> {
+        operation.extensions.insert(PAGE.to_owned(), true.into());
         let content = [("text/html".to_owned(), aide::openapi::MediaType::default())]
             .into_iter()
             .collect();

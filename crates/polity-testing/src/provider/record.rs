@@ -1,8 +1,25 @@
 //! What a test asks of a provider afterwards.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use super::{Endpoint, Provider};
+
+/// What became of one grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Course {
+    /// Whose account it is.
+    pub account: String,
+    /// How often it was refreshed, replays not counted.
+    pub refreshed: u64,
+    /// How often its refresh tokens came, faults included.
+    pub calls: u64,
+    /// How often one came that had been replaced, and was not answered.
+    pub reuses: u64,
+    /// How long it was without an access token that lasts, at most; what has not been refreshed yet counts up to now.
+    pub late: Duration,
+    /// Whether it ended.
+    pub is_ended: bool,
+}
 
 impl Provider {
     /// How often an endpoint was called, faults included.
@@ -18,6 +35,26 @@ impl Provider {
     /// How often that refresh token came, faults included.
     pub fn refresh_calls(&self, refresh: &str) -> u64 {
         self.core.state().refresh.get(refresh).map_or(0, |known| known.calls)
+    }
+
+    /// What became of every grant, in the order in which they were made.
+    pub fn courses(&self) -> Vec<Course> {
+        let state = self.core.state();
+        let now = self.core.now();
+        let mut calls = vec![0; state.families.len()];
+        for known in state.refresh.values() {
+            calls[known.family] += known.calls;
+        }
+        let all = state.families.iter().zip(calls);
+        all.map(|(family, calls)| Course {
+            account: family.account.clone(),
+            refreshed: family.refreshed,
+            calls,
+            reuses: family.reuses,
+            late: Duration::from_millis(family.late.max(now.saturating_sub(family.lasts_until))),
+            is_ended: family.is_ended,
+        })
+        .collect()
     }
 
     /// How often each refresh token came that came more often than once.

@@ -55,6 +55,10 @@ async fn answer(core: Arc<Core>, request: Request<Incoming>) -> io::Result<Respo
         Some(Fault::Late(time)) => late(Arc::clone(&core), endpoint, call, time).await?,
         _ => core.process(endpoint, &call, fault.as_ref()),
     };
+    let pause = core.settings.answers_after;
+    if endpoint == Endpoint::Token && !pause.is_zero() {
+        sleep(pause).await;
+    }
     match fault {
         Some(Fault::Slow(time)) => sleep(time).await,
         Some(Fault::DropAfter) => return Err(closed()),

@@ -24,6 +24,14 @@ pub(super) struct Family {
     pub(super) is_ended: bool,
     /// The only refresh token that works.
     pub(super) current: String,
+    /// When its newest access token ends; 0: it had none yet.
+    pub(super) lasts_until: u64,
+    /// How long it was without an access token that lasts, at most.
+    pub(super) late: u64,
+    /// How often it was refreshed, replays not counted.
+    pub(super) refreshed: u64,
+    /// How often a refresh token of it came that had been replaced, and was not answered.
+    pub(super) reuses: u64,
 }
 
 /// An access token.
@@ -68,6 +76,8 @@ pub(super) struct State {
     pub(super) devices: HashMap<String, Device>,
     pub(super) faults: HashMap<Endpoint, VecDeque<Fault>>,
     pub(super) seen: Seen,
+    /// When the first access token of every new grant ends, if not after its life.
+    pub(super) first_end: Option<u64>,
     access_life: u64,
     drawn: u64,
 }
@@ -97,6 +107,7 @@ impl State {
             devices: HashMap::new(),
             faults: HashMap::new(),
             seen: Seen::default(),
+            first_end: None,
             access_life: u64::try_from(settings.access_life.as_millis()).unwrap_or(u64::MAX / 2),
             drawn: 0,
         }
@@ -117,6 +128,10 @@ impl State {
             scopes,
             is_ended: false,
             current: String::new(),
+            lasts_until: 0,
+            late: 0,
+            refreshed: 0,
+            reuses: 0,
         });
         self.families.len() - 1
     }
@@ -138,19 +153,23 @@ impl State {
     /// A new access token.
     pub(super) fn access(&mut self, family: Option<usize>, scopes: Vec<String>, now: u64) -> String {
         let text = self.draw("at");
+        let mut expires_at = now + self.access_life;
+        if let Some(family) = family.and_then(|family| self.families.get_mut(family)) {
+            let is_first = family.lasts_until == 0;
+            expires_at = self.first_end.filter(|_| is_first).unwrap_or(expires_at);
+            if !is_first {
+                family.late = family.late.max(now.saturating_sub(family.lasts_until));
+            }
+            family.lasts_until = expires_at;
+        }
         let access = Access {
             family,
             scopes,
-            expires_at: now + self.access_life,
+            expires_at,
             is_ended: false,
         };
         self.access.insert(text.clone(), access);
         text
-    }
-
-    /// How long an access token lasts, in seconds.
-    pub(super) fn life(&self) -> u64 {
-        self.access_life / 1_000
     }
 
     /// The grant of an access token or a refresh token.

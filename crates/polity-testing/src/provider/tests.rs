@@ -1,5 +1,6 @@
 //! The provider itself, spoken to as anybody would.
 
+mod courses;
 mod faults;
 mod flows;
 

@@ -154,6 +154,7 @@ impl State {
             return self.replayed(family, at, successor, asked);
         }
         self.seen.refreshed += 1;
+        self.families[family].refreshed += 1;
         if asked.rotation == Rotation::Stable {
             let scopes = self.families[family].scopes.clone();
             let access = self.access(Some(family), scopes, asked.now);
@@ -185,6 +186,7 @@ impl State {
             return Ok(self.written(&successor, true, asked));
         }
         self.seen.reuses += 1;
+        self.families[family].reuses += 1;
         self.end(family);
         Err("invalid_grant")
     }
@@ -217,7 +219,7 @@ impl State {
         match asked.fault {
             Some(Fault::WithoutExpiry) => None,
             Some(Fault::ExpiresIn(seconds)) => body.insert("expires_in".to_owned(), json!(seconds)),
-            _ => body.insert("expires_in".to_owned(), json!(left.min(self.life()))),
+            _ => body.insert("expires_in".to_owned(), json!(left)),
         };
         if with_refresh {
             body.insert("refresh_token".to_owned(), json!(pair.refresh));

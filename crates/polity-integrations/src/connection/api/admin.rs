@@ -1,5 +1,7 @@
 //! Apps and providers, for operators.
 
+use std::collections::HashMap;
+
 use garde::Validate;
 use polity_grants::provider::{Provider, Recovery, Refresh};
 use polity_kernel::{
@@ -102,7 +104,7 @@ async fn add_app(
     let mut tx = connections.ctx.db.begin().await?;
     let app = service::create_app(&mut tx, &connections, new).await?;
     tx.commit().await?;
-    Ok(Created(Json(AppOut::new(&connections, app, &Default::default()))))
+    Ok(Created(Json(AppOut::new(&connections, app, &HashMap::default()))))
 }
 
 /// All apps, those too that are not offered.
@@ -134,6 +136,7 @@ struct AppPatch {
     /// What it is for.
     #[garde(custom(at_most::<2000>))]
     #[serde(default)]
+    #[schemars(extend("minLength" = 1, "maxLength" = 2000))]
     description: Given<String>,
     /// Its version.
     #[garde(length(chars, min = 1, max = 50))]
@@ -144,10 +147,12 @@ struct AppPatch {
     /// The client's secret; null: none.
     #[garde(custom(at_most::<4096>))]
     #[serde(default)]
+    #[schemars(extend("minLength" = 1, "maxLength" = 4096))]
     client_secret: Given<String>,
     /// Where the provider sends browsers back to; null: to Polity.
     #[garde(custom(at_most::<500>))]
     #[serde(default)]
+    #[schemars(extend("minLength" = 1, "maxLength" = 500))]
     redirect_uri: Given<String>,
     /// The scopes it cannot do without.
     #[garde(inner(
@@ -164,13 +169,16 @@ struct AppPatch {
     /// Its icon.
     #[garde(custom(at_most::<500>))]
     #[serde(default)]
+    #[schemars(extend("minLength" = 1, "maxLength" = 500))]
     icon_url: Given<String>,
     /// What there is to read about it.
     #[garde(custom(at_most::<500>))]
     #[serde(default)]
+    #[schemars(extend("minLength" = 1, "maxLength" = 500))]
     documentation_url: Given<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde hands it over like this")]
 fn at_most<const MOST: usize>(given: &Given<String>, (): &()) -> garde::Result {
     match given.value() {
         Some(text) if text.is_empty() || text.chars().count() > MOST => {

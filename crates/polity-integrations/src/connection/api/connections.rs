@@ -361,8 +361,7 @@ async fn found(
     let after = Some(cursor.as_str())
         .filter(|cursor| !cursor.is_empty())
         .map(Cursor::decode)
-        .transpose()
-        .map_err(|error| api::Problem::field(&["cursor"], error.to_string(), "value_error"))?;
+        .transpose()?;
     let mut found = service::list_after(conn, wanted, after.as_ref(), query.page_size + 1).await?;
     let next = cut(&mut found, query.page_size).map(|last| {
         let cursor = Cursor {
@@ -377,7 +376,7 @@ async fn found(
 /// Lists one's own connections in a workspace and those that are shared in it, newest first, ended ones included for a while.
 #[operation(
     "connection.list",
-    errors(WORKSPACE_NOT_FOUND, code::SCOPE_REQUIRED, codes::FORBIDDEN)
+    errors(WORKSPACE_NOT_FOUND, code::SCOPE_REQUIRED, codes::FORBIDDEN, codes::BAD_REQUEST)
 )]
 async fn list(
     caller: Reader,
@@ -422,6 +421,7 @@ async fn get(
 
 /// What is to change; what is left out stays.
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct ConnectionPatch {
     /// Whether what is bound to it is kept in step.
     #[garde(skip)]

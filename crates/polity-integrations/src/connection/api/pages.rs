@@ -22,7 +22,7 @@ use crate::{
         Connections, Error,
         error::code,
         model::{Connection, OauthApp, Status},
-        service::{self, Answer, Opened, Proof},
+        service::{self, Answer, Proof},
     },
     consent::By,
     workspace::WORKSPACE_NOT_FOUND,
@@ -89,12 +89,12 @@ fn before(kept: &[String]) -> String {
 }
 
 fn ask(connection: &Connection, app: &OauthApp, kept: &[String], ticket: &str) -> Page {
-    let scopes: String = connection
-        .requested_scopes
-        .0
+    let scopes = &connection.requested_scopes.0;
+    let scopes: Vec<String> = scopes
         .iter()
         .map(|scope| format!("<li><code>{}</code></li>", escape(scope)))
         .collect();
+    let scopes = scopes.concat();
     let inner = format!(
         include_str!("connect.html"),
         app = escape(&app.display_name),
@@ -125,15 +125,13 @@ async fn connect(
         Err(error) => return Err(error.into()),
     };
     tx.commit().await?;
-    Ok(match opened {
-        Opened::Provider(connection, url) => SetsCookie {
-            cookie: cookie(&connections, &connection),
-            answer: Next::To(url.expose().to_owned()),
-        },
-        Opened::Question(connection, app, kept) => SetsCookie {
-            cookie: cookie(&connections, &connection),
-            answer: Next::Page(ask(&connection, &app, &kept, &query.ticket)),
-        },
+    let answer = match &opened.url {
+        Some(url) => Next::To(url.expose().to_owned()),
+        None => Next::Page(ask(&opened.connection, &opened.app, &opened.kept, &query.ticket)),
+    };
+    Ok(SetsCookie {
+        cookie: cookie(&connections, &opened.connection),
+        answer,
     })
 }
 

@@ -268,8 +268,7 @@ async fn uses(
     Path(id): Path<String>,
     Query(query): Query<UsesQuery>,
 ) -> Result<Json<UseList>> {
-    let after = query.cursor.as_deref().map(Cursor::decode).transpose();
-    let after = after.map_err(|error| Problem::field(&["cursor"], error.to_string(), "value_error"))?;
+    let after = query.cursor.as_deref().map(Cursor::decode).transpose()?;
     let mut read = connections.ctx.db.read().await?;
     service::mine(&mut read, &connections, &caller, &id).await?;
     let mut found = service::history(&mut read, &id, after.as_ref(), query.limit + 1).await?;

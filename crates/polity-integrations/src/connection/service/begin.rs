@@ -113,13 +113,11 @@ async fn room(tx: &mut Tx, connections: &Connections, user_id: &str) -> Result<(
     Ok(())
 }
 
-/// How many sign-ins somebody may begin in an hour: each leaves a row behind for a while.
-const SIGN_INS: u64 = 200;
-
-/// Counts a sign-in of whoever a caller is or acts for. It comes before any transaction.
+/// Counts a sign-in, which leaves a row behind for a while, of whoever a caller is or acts for. It comes before any transaction.
 pub(in crate::connection) async fn count_sign_in(connections: &Connections, caller: &Caller) -> Result<(), Error> {
     let person = caller.user_id().or(caller.on_behalf_of.as_deref()).unwrap_or_default();
-    let window = Window::new("connection_sign_ins", SIGN_INS, std::time::Duration::from_hours(1));
+    let most = u64::from(connections.settings.sign_ins_per_hour);
+    let window = Window::new("connection_sign_ins", most, std::time::Duration::from_hours(1));
     let usage = connections.ctx.limiter.take(&[window], person, 1).await;
     if usage.allowed {
         Ok(())
@@ -200,9 +198,10 @@ async fn wait(
     connection.is_opened = false;
     connection.state_hash = None;
     let connect_url = format!("{}/connect?ticket={}", connections.base(), ticket.expose());
-    let provider_url = match is_allowed {
-        true => Some(send_out(tx, connections, connection, app).await?),
-        false => None,
+    let provider_url = if is_allowed {
+        Some(send_out(tx, connections, connection, app).await?)
+    } else {
+        None
     };
     Ok((connect_url.into(), provider_url))
 }

@@ -13,11 +13,13 @@ use crate::{
 };
 
 /// What a browser that opens the link meets.
-pub(in crate::connection) enum Opened {
-    /// The provider, at once.
-    Provider(Connection, Secret),
-    /// The question whether the person consents, and what they allowed before that stays allowed.
-    Question(Connection, OauthApp, Vec<String>),
+pub(in crate::connection) struct Opened {
+    pub connection: Connection,
+    pub app: OauthApp,
+    /// The provider's address, if the person has consented; otherwise they are asked.
+    pub url: Option<Secret>,
+    /// What they allowed before, and that stays allowed.
+    pub kept: Vec<String>,
 }
 
 /// Opens the link. The first browser that does is the one that may go on.
@@ -37,17 +39,21 @@ pub(in crate::connection) async fn open_ticket(
         return Err(Error::SignIn);
     }
     connection.is_opened = true;
-    let url = match is_allowed && is_where_it_began {
-        true => Some(send_out(tx, connections, &mut connection, &app).await?),
-        false => None,
+    let url = if is_allowed && is_where_it_began {
+        Some(send_out(tx, connections, &mut connection, &app).await?)
+    } else {
+        None
     };
     store::update(tx, &connection).await?;
-    Ok(match url {
-        Some(url) => Opened::Provider(connection, url),
-        None => {
-            let kept = kept(tx, connections, &connection).await?;
-            Opened::Question(connection, app, kept)
-        }
+    let kept = match url {
+        Some(_) => Vec::new(),
+        None => kept(tx, connections, &connection).await?,
+    };
+    Ok(Opened {
+        connection,
+        app,
+        url,
+        kept,
     })
 }
 

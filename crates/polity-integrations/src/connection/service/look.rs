@@ -100,6 +100,7 @@ pub(in crate::connection) async fn history(
 }
 
 /// What is to change about a connection; what is not said stays.
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 pub(in crate::connection) struct ConnectionChange {
     pub is_sync_enabled: Option<bool>,
     pub is_shared: Option<bool>,

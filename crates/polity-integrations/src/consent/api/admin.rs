@@ -19,7 +19,7 @@ use super::{
 use crate::consent::{Consents, error::code, service, store::audit::Chain};
 
 /// Lists the consents of a person, newest first, in one workspace or in all. For administrators and services.
-#[operation("consent.list_of_user", errors(codes::BAD_REQUEST))]
+#[operation("consent.list_of_user", errors(codes::BAD_REQUEST, codes::FORBIDDEN))]
 async fn list(
     _: AdminOrService,
     State(consents): State<Consents>,
@@ -34,7 +34,7 @@ async fn list(
 }
 
 /// The history of a person's consents, oldest first. For administrators and services.
-#[operation("consent.history_of_user")]
+#[operation("consent.history_of_user", errors(codes::FORBIDDEN))]
 async fn history(
     _: AdminOrService,
     State(consents): State<Consents>,
@@ -114,7 +114,7 @@ struct ChainList {
 }
 
 /// Lists the chains, as they were found when they were looked over last, which is every day. For administrators and services.
-#[operation("consent.chains")]
+#[operation("consent.chains", errors(codes::FORBIDDEN))]
 async fn chains(
     _: AdminOrService,
     State(consents): State<Consents>,
@@ -132,7 +132,7 @@ async fn chains(
 /// services.
 ///
 /// By the id of the person, or, once nobody knows whose it is, by its own. What was found broken once is said for ever.
-#[operation("consent.chain", errors(code::CHAIN_NOT_FOUND))]
+#[operation("consent.chain", errors(code::CHAIN_NOT_FOUND, codes::FORBIDDEN))]
 async fn chain(_: AdminOrService, State(consents): State<Consents>, Path(id): Path<String>) -> Result<Json<ChainOut>> {
     Ok(Json(service::verdict(&consents, &id).await?.into()))
 }
