@@ -264,3 +264,21 @@ async fn of_who_is_gone_it_is_not_kept_who_they_are_elsewhere() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_app_stays_until_its_provider_knows_what_ended() {
+    each(async |app, provider| {
+        let (ada, app_id, id) = connected(app).await;
+        let token = issue(app, &id).await.expect(200).text_at("/access_token").to_owned();
+        provider.fault(Endpoint::Revoke, Fault::Status(503));
+        disconnect(app, &ada, &id).await.expect(200);
+        app.settle().await;
+        let delete = async || app.delete(&format!("{}/{app_id}", super::APPS)).service().send().await;
+        assert_eq!(delete().await.expect(409).code(), "APP_IN_USE");
+        app.advance(Duration::from_hours(1));
+        app.settle().await;
+        delete().await.expect(200);
+        assert!(!provider.is_live(&token));
+    })
+    .await;
+}

@@ -100,9 +100,16 @@ impl JobHandler for CleanUp {
             .in_batches(move |tx| Box::pin(async move { store::rest::delete_old_uses(tx, used, AT_ONCE).await }))
             .await?;
         let old = now - TAKE_BACK_FOR;
-        ctx.db
+        let given_up = ctx
+            .db
             .in_batches(move |tx| Box::pin(async move { store::rest::delete_old_take_backs(tx, old, AT_ONCE).await }))
             .await?;
+        if given_up > 0 {
+            tracing::error!(
+                connections = given_up,
+                "providers could not be told that tokens are used no more; they work there until they end"
+            );
+        }
         Ok(())
     }
 }

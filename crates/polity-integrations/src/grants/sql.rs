@@ -98,6 +98,11 @@ impl Sql {
         store::insert_pending(tx, &key, &browser, &sealed, until).await
     }
 
+    /// Forgets a pending authorization that another one takes the place of, in the caller's transaction.
+    pub async fn drop_state_in(&self, tx: &mut Tx, key: &str) -> Result<(), Error> {
+        store::delete_pending(tx, key).await
+    }
+
     fn time(&self) -> Millis {
         millis(self.ctx.clock.now())
     }

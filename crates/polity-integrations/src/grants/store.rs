@@ -198,6 +198,15 @@ pub(super) async fn take_pending(tx: &mut Tx, key: &str, browser: &str, now: Tim
     Ok(taken.map(|(sealed,)| sealed))
 }
 
+/// Deletes one that nobody will come back with.
+pub(super) async fn delete_pending(tx: &mut Tx, key: &str) -> Result<()> {
+    tx.sql("delete from integration_pending_authorization where id = $1")
+        .bind(key)
+        .execute()
+        .await?;
+    Ok(())
+}
+
 /// How many rows are deleted in one transaction.
 const AT_ONCE: i64 = 500;
 

@@ -240,7 +240,10 @@ pub(super) async fn send_out(
     let scopes = &connection.requested_scopes.0;
     let connector = connections.grants.connector();
     let (url, pending) = connector.prepare(&client, &redirect_uri, scopes, &browser, &context)?;
-    connection.state_hash = Some(pending.key.clone());
+    // Whoever opens a link again and again leaves one behind, not many.
+    if let Some(before) = connection.state_hash.replace(pending.key.clone()) {
+        connections.grants.store().drop_state_in(tx, &before).await?;
+    }
     let life = i64::from(connections.settings.sign_in_minutes) * 60_000;
     connections.grants.store().put_state_in(tx, pending, life).await?;
     Ok(url)
