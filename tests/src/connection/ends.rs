@@ -203,6 +203,54 @@ async fn what_ended_is_forgotten_after_a_while() {
 }
 
 #[tokio::test]
+async fn hundreds_of_connections_end_with_their_consent() {
+    each(async |app, _| {
+        let app_id = app_id(app).await;
+        let ada = app.register("ada@example.com").await;
+        let consent = consent(app, &ada, None, &app_id, &["read"]).await;
+        let id = connected_in(app, &ada, None, json!({})).await;
+        let mut tx = app.ctx.db.begin().await.unwrap();
+        for number in 0..499 {
+            let (other, account) = (format!("con_copy{number}"), format!("account {number}"));
+            tx.sql(
+                "insert into oauth_connection (id, user_id, workspace_id, oauth_app_id, status, is_sync_enabled, is_shared,
+                     requested_scopes, granted_scopes, missing_scopes, external_user_id, refresh_failures, is_opened,
+                     created_at, updated_at)
+                 select $1, user_id, workspace_id, oauth_app_id, status, is_sync_enabled, is_shared, requested_scopes,
+                     granted_scopes, missing_scopes, $3, 0, false, created_at, updated_at
+                 from oauth_connection where id = $2",
+            )
+            .bind(other.as_str())
+            .bind(id.as_str())
+            .bind(account.as_str())
+            .execute()
+            .await
+            .unwrap();
+            tx.sql(
+                "insert into integration_grant (id, provider, owner, account, status, sealed, scopes, version, expires_at,
+                     next_refresh_at, refresh_failures, last_error, fence, intent, lease_until, created_at)
+                 select $1, provider, owner, account, status, sealed, scopes, version, expires_at, next_refresh_at,
+                     refresh_failures, last_error, fence, intent, lease_until, created_at
+                 from integration_grant where id = $2",
+            )
+            .bind(other.as_str())
+            .bind(id.as_str())
+            .execute()
+            .await
+            .unwrap();
+        }
+        tx.commit().await.unwrap();
+        let ask = app.delete(&format!("/api/v1/integration/consents/{consent}"));
+        ask.bearer(&ada.access_token).send().await.expect(200);
+        issue(app, &id).await.expect(409);
+        let mut read = app.ctx.db.read().await.unwrap();
+        let left = "select count(*) from integration_grant where sealed is not null";
+        assert_eq!(read.sql(left).one::<(i64,)>().await.unwrap(), (0,));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn of_who_is_gone_it_is_not_kept_who_they_are_elsewhere() {
     each(async |app, _| {
         let (ada, _, _) = connected(app).await;
@@ -213,6 +261,24 @@ async fn of_who_is_gone_it_is_not_kept_who_they_are_elsewhere() {
         let kept =
             "select count(*) from oauth_connection where external_user_id <> '' or external_user_email is not null";
         assert_eq!(read.sql(kept).one::<(i64,)>().await.unwrap(), (0,));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_app_stays_until_its_provider_knows_what_ended() {
+    each(async |app, provider| {
+        let (ada, app_id, id) = connected(app).await;
+        let token = issue(app, &id).await.expect(200).text_at("/access_token").to_owned();
+        provider.fault(Endpoint::Revoke, Fault::Status(503));
+        disconnect(app, &ada, &id).await.expect(200);
+        app.settle().await;
+        let delete = async || app.delete(&format!("{}/{app_id}", super::APPS)).service().send().await;
+        assert_eq!(delete().await.expect(409).code(), "APP_IN_USE");
+        app.advance(Duration::from_hours(1));
+        app.settle().await;
+        delete().await.expect(200);
+        assert!(!provider.is_live(&token));
     })
     .await;
 }

@@ -161,3 +161,26 @@ async fn only_known_origins_are_told_or_sent_to() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_link_that_is_opened_again_and_again_leaves_one_sign_in_behind() {
+    each(async |app, _| {
+        let app_id = app_id(app).await;
+        let ada = app.register("ada@example.com").await;
+        consent(app, &ada, None, &app_id, &["read"]).await;
+        let begun = begin_in(app, &ada, None, json!({})).await.expect(201);
+        let url = url::Url::parse(begun.text_at("/connect_url")).unwrap();
+        let link = format!("{}?{}", url.path(), url.query().unwrap());
+        for _ in 0..3 {
+            app.get(&link)
+                .header("Cookie", &cookies(&begun))
+                .send()
+                .await
+                .expect(303);
+        }
+        let mut read = app.ctx.db.read().await.unwrap();
+        let kept = "select count(*) from integration_pending_authorization";
+        assert_eq!(read.sql(kept).one::<(i64,)>().await.unwrap(), (1,));
+    })
+    .await;
+}

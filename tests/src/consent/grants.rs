@@ -288,3 +288,25 @@ async fn nobody_has_more_than_they_may_and_a_key_grants_once() {
     })
     .await;
 }
+
+/// Each of them is kept for years.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_consents_without_end() {
+    App::each(async |app| {
+        let ada = app.register("ada@example.com").await;
+        let mut last = None;
+        for number in 0..320 {
+            let more = json!({ "description": format!("Text {number}") });
+            let made = grant_in(&app, &ada, None, more).await;
+            if made.status != 201 {
+                last = Some(made);
+                break;
+            }
+        }
+        let refused = last.expect("there is an end").expect(429);
+        assert!(!refused.header("retry-after").is_empty());
+        let bob = app.register("bob@example.com").await;
+        grant_in(&app, &bob, None, json!({})).await.expect(201);
+    })
+    .await;
+}

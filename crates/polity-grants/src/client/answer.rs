@@ -11,6 +11,9 @@ use crate::{
     token::TokenSet,
 };
 
+/// The longest scope that is one, in bytes: they are kept, and told with every refresh.
+const LONGEST_SCOPE: usize = 255;
+
 /// The longest life that is believed: ten years, in seconds.
 const LONGEST: i64 = 10 * 365 * 24 * 60 * 60;
 
@@ -107,7 +110,8 @@ fn seconds(value: &Value) -> Option<i64> {
 
 /// Scopes separated by spaces or commas, whichever the provider likes today.
 fn scopes(text: &str) -> Vec<String> {
-    let parts = text.split([' ', ',']).filter(|scope| !scope.is_empty());
+    let is_scope = |scope: &&str| (1..=LONGEST_SCOPE).contains(&scope.len());
+    let parts = text.split([' ', ',']).filter(is_scope);
     parts.take(256).map(str::to_owned).collect()
 }
 

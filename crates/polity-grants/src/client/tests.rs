@@ -269,3 +269,11 @@ async fn a_token_that_is_no_header_is_none() {
         assert!(matches!(refused, Err(Failure::Unknown { .. })), "{token}: {refused:?}");
     }
 }
+
+#[tokio::test]
+async fn scopes_are_as_long_as_scopes_are() {
+    let body = format!(r#"{{"access_token":"a1","scope":"read {} write"}}"#, "x".repeat(256));
+    let (client, app, _) = set_up("", &[(200, &body)]);
+    let tokens = client.refresh(&app, &old()).await.unwrap();
+    assert_eq!(tokens.scopes, ["read", "write"]);
+}

@@ -296,11 +296,32 @@ impl Inner {
     async fn lost(&self, id: &str, app: &App, tokens: &TokenSet) -> Result<Token, Error> {
         let grant = self.parts.store.get(id).await?;
         if grant.is_none_or(|grant| grant.status == Status::Revoked) {
-            let taken = self.parts.client.revoke(app, tokens).await;
-            tracing::warn!(grant = %id, ?taken, "tokens of a revoked grant arrived and were taken back");
+            self.take_arrived_back(id, app, tokens).await;
             return Err(Error::Revoked);
         }
         Err(Error::Unavailable("another process took the refresh over".to_owned()))
+    }
+
+    /// Takes back what came too late. It is stored nowhere, so a provider that cannot be told now is told again, for a while.
+    async fn take_arrived_back(&self, id: &str, app: &App, tokens: &TokenSet) {
+        let (id, app, tokens, client) = (id.to_owned(), app.clone(), tokens.clone(), self.parts.client.clone());
+        let mut taken = client.revoke(&app, &tokens).await;
+        let again = async move {
+            for seconds in [1, 2, 4, 8] {
+                if !matches!(taken, Err(Failure::Transient { .. } | Failure::Unknown { .. })) {
+                    break;
+                }
+                sleep(Duration::from_secs(seconds)).await;
+                taken = client.revoke(&app, &tokens).await;
+            }
+            match taken {
+                Ok(taken) => {
+                    tracing::warn!(grant = %id, taken, "tokens of a revoked grant arrived and were taken back");
+                }
+                Err(error) => tracing::error!(grant = %id, %error, "tokens of a revoked grant arrived and still work"),
+            }
+        };
+        self.parts.spawn.spawn(Box::pin(again));
     }
 
     async fn failed(&self, id: &str, grant: &Grant, fence: i64, failure: Failure, app: &App) -> Result<Token, Error> {

@@ -58,7 +58,10 @@ pub enum Error {
     #[error("There is an app named {0}")]
     AppExists(String),
     /// It has connections.
-    #[error("The app has {0} connections; disconnect them first, or disable the app")]
+    #[error(
+        "The app has {0} connections, or its provider has not been told yet that they ended; disconnect them first, or \
+         disable the app"
+    )]
     AppInUse(i64),
     /// There is none, or none of the caller's.
     #[error("Connection not found")]

@@ -55,8 +55,9 @@ struct TakeBack(Connections);
 #[async_trait]
 impl JobHandler for TakeBack {
     async fn run(&self, job: &JobCtx) -> Result<(), JobError> {
-        let id = job.job.payload["id"].as_str().unwrap_or_default();
-        service::take_back(&self.0, id).await.map_err(|error| retry(&error))
+        let ids = Vec::<String>::deserialize(&job.job.payload["ids"]);
+        let ids = ids.map_err(|error| JobError::Fatal(error.to_string()))?;
+        service::take_back(&self.0, &ids).await.map_err(|error| retry(&error))
     }
 }
 
@@ -99,9 +100,16 @@ impl JobHandler for CleanUp {
             .in_batches(move |tx| Box::pin(async move { store::rest::delete_old_uses(tx, used, AT_ONCE).await }))
             .await?;
         let old = now - TAKE_BACK_FOR;
-        ctx.db
+        let given_up = ctx
+            .db
             .in_batches(move |tx| Box::pin(async move { store::rest::delete_old_take_backs(tx, old, AT_ONCE).await }))
             .await?;
+        if given_up > 0 {
+            tracing::error!(
+                connections = given_up,
+                "providers could not be told that tokens are used no more; they work there until they end"
+            );
+        }
         Ok(())
     }
 }

@@ -183,6 +183,32 @@ pub(super) async fn resting(conn: &mut Conn, place: &Place<'_>) -> Result<Vec<Co
     conn.filter(filter).all().await
 }
 
+/// Of some, those that are not taken back.
+pub(super) async fn live(conn: &mut Conn, ids: &List) -> Result<Vec<Connection>> {
+    conn.sql(connection!("where id in list($1) and status <> 'revoked' order by id"))
+        .bind(ids)
+        .all()
+        .await
+}
+
+/// Takes some back: what they hold of others is erased, and nothing waits for a browser.
+pub(super) async fn revoke(tx: &mut Tx, ids: &List, forgets: bool, now: DateTime<Utc>) -> Result<u64> {
+    tx.sql(
+        "update oauth_connection
+         set status = 'revoked', granted_scopes = $2, external_user_email = null, external_user_data = null,
+             external_user_id = case when $3 then '' else external_user_id end, token_expires_at = null, error = null,
+             return_to = null, opener = null, ticket_hash = null, state_hash = null, waits_until = null,
+             updated_at = $4, ended_at = $4
+         where id in list($1)",
+    )
+    .bind(ids)
+    .bind(&Json(Vec::<String>::new()))
+    .bind(&forgets)
+    .bind(&now)
+    .execute()
+    .await
+}
+
 pub(super) async fn insert(tx: &mut Tx, new: &Connection) -> Result<()> {
     tx.sql(
         "insert into oauth_connection (id, user_id, workspace_id, oauth_app_id, status, is_sync_enabled, is_shared,

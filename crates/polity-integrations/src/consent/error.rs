@@ -44,7 +44,7 @@ pub enum Error {
     #[error("{1}")]
     Field(&'static str, String),
     /// Too often.
-    #[error("Too many exports; try again in {} seconds", .0.reset_seconds().max(1))]
+    #[error("Too often; try again in {} seconds", .0.reset_seconds().max(1))]
     Limited(Usage),
     /// The database.
     #[error(transparent)]

@@ -21,6 +21,7 @@ pub(super) use audit::{Found, export, history};
 pub(super) use chain::{ActorKind, AuditEvent, Facts};
 pub use ending::withdraw;
 pub(super) use ending::{end_of_workspace, end_within, revoke};
+pub(super) use grant::count_given;
 pub use grant::{NewConsent, active, grant, hold};
 pub(super) use keeping::{chains, clean_up, verdict, verify_all};
 pub(super) use lifecycle::{follow_clock, forget};

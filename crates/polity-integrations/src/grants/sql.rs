@@ -16,7 +16,7 @@ use polity_grants::{
 };
 use polity_kernel::{
     Ctx,
-    db::{Conn, Error, Tx},
+    db::{Conn, Error, List, Tx},
 };
 
 use super::{
@@ -72,6 +72,16 @@ impl Sql {
         self.change(tx, id, change, By::Other).await
     }
 
+    /// Takes many grants back at once, whose locks the caller holds, as [`Grant::revoke`] does with one. [`Watch`] does not
+    /// hear of it.
+    pub async fn revoke_all_in(&self, tx: &mut Tx, ids: &[String]) -> Result<(), Error> {
+        store::revoke_all(tx, &List::of(ids), self.ctx.clock.now()).await?;
+        self.ctx
+            .invalidations
+            .tell_each(tx, &self.ctx, KIND, ids.to_vec())
+            .await
+    }
+
     /// Removes a grant for good in the caller's transaction; `false` if there was none.
     pub async fn remove_in(&self, tx: &mut Tx, id: &str) -> Result<bool, Error> {
         let removed = store::delete(tx, id).await?;
@@ -86,6 +96,11 @@ impl Sql {
         let until = moment(self.time().saturating_add(life));
         let Pending { key, browser, sealed } = pending;
         store::insert_pending(tx, &key, &browser, &sealed, until).await
+    }
+
+    /// Forgets a pending authorization that another one takes the place of, in the caller's transaction.
+    pub async fn drop_state_in(&self, tx: &mut Tx, key: &str) -> Result<(), Error> {
+        store::delete_pending(tx, key).await
     }
 
     fn time(&self) -> Millis {

@@ -3,7 +3,7 @@
 use polity_grants::{clock::Millis, grant::Grant};
 use polity_kernel::{
     clock::Timestamp,
-    db::{Conn, Result, Tx},
+    db::{Conn, List, Result, Tx},
 };
 
 use super::row::{Row, Written, moment};
@@ -90,6 +90,20 @@ pub(super) async fn save_tokens(tx: &mut Tx, grant: &Grant, erased_at: Option<Ti
         .execute()
         .await?;
     Ok(())
+}
+
+/// Erases some: what [`Grant::revoke`] says of one.
+pub(super) async fn revoke_all(tx: &mut Tx, ids: &List, now: Timestamp) -> Result<u64> {
+    tx.sql(
+        "update integration_grant
+         set status = 'revoked', version = version + 1, sealed = null, intent = null, lease_until = null,
+             next_refresh_at = null, expires_at = null, last_error = null, erased_at = $2
+         where id in list($1) and status <> 'revoked'",
+    )
+    .bind(ids)
+    .bind(&now)
+    .execute()
+    .await
 }
 
 /// Who holds its refresh.
@@ -182,6 +196,15 @@ pub(super) async fn take_pending(tx: &mut Tx, key: &str, browser: &str, now: Tim
         .optional::<(Vec<u8>,)>()
         .await?;
     Ok(taken.map(|(sealed,)| sealed))
+}
+
+/// Deletes one that nobody will come back with.
+pub(super) async fn delete_pending(tx: &mut Tx, key: &str) -> Result<()> {
+    tx.sql("delete from integration_pending_authorization where id = $1")
+        .bind(key)
+        .execute()
+        .await?;
+    Ok(())
 }
 
 /// How many rows are deleted in one transaction.

@@ -50,6 +50,7 @@ struct State {
     calls: usize,
     arrivals: HashMap<String, usize>,
     reuses: usize,
+    revokes_fail: usize,
     revoked: Vec<String>,
     faults: VecDeque<Fault>,
 }
@@ -78,6 +79,11 @@ impl Double {
 
     pub(super) fn fail(&self, faults: &[Fault]) {
         self.state.lock().unwrap().faults.extend(faults);
+    }
+
+    /// So many tokens are not taken back.
+    pub(super) fn refuse_revokes(&self, times: usize) {
+        self.state.lock().unwrap().revokes_fail = times;
     }
 
     pub(super) fn heal(&self) {
@@ -174,7 +180,12 @@ impl Http for Double {
         };
         let fields: HashMap<String, String> = form_urlencoded::parse(form.expose().as_bytes()).into_owned().collect();
         if request.url.ends_with("/revoke") {
-            self.state.lock().unwrap().revoked.push(fields["token"].clone());
+            let mut state = self.state.lock().unwrap();
+            if state.revokes_fail > 0 {
+                state.revokes_fail -= 1;
+                return Ok(answer(503, ""));
+            }
+            state.revoked.push(fields["token"].clone());
             return Ok(answer(200, ""));
         }
         let fault = {

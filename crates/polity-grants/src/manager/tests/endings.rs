@@ -91,3 +91,22 @@ async fn wrong_clocks_cost_calls_and_no_grant() {
     assert_eq!((world.double.reuses(), world.double.most_arrivals()), (0, 1));
     assert!(world.double.calls() <= 8, "{}", world.double.calls());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_too_late_is_taken_back_from_a_provider_that_fails() {
+    let world = World::new(World::rotating(), 0, true).await;
+    let (one, two) = (world.process("p"), world.process("q"));
+    world.double.fail(&[Fault::SlowAnswer(2_000)]);
+    // One of these is what was there before.
+    world.double.refuse_revokes(3);
+    let refresh = one.manager.token("g");
+    let end = async {
+        pass(1).await;
+        two.manager.disconnect("g").await
+    };
+    let (refreshed, ended) = tokio::join!(refresh, end);
+    assert_eq!(refreshed, Err(Error::Revoked));
+    assert!(ended.unwrap().provider.is_err());
+    pass(30).await;
+    assert_eq!(world.double.revoked(), ["r1"]);
+}

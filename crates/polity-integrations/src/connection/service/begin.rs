@@ -4,21 +4,19 @@ use polity_kernel::{
     Secret,
     caller::Caller,
     db::{Json, Tx},
-    http::Cookies,
     limit::Window,
-    secret::{constant_time_eq, random_url_safe},
+    secret::random_url_safe,
 };
 use serde_json::json;
 use url::Url;
 
-use super::{TICKET, app_of, browser_secret, end, is_allowed, locked, may_connect, open_app, resting};
+use super::{TICKET, app_of, browser_secret, is_allowed, locked, open_app};
 use crate::{
     connection::{
         Connections, Error,
         model::{Connection, OauthApp, Status},
         store,
     },
-    consent::{self, By, NewConsent},
     workspace,
 };
 
@@ -229,7 +227,7 @@ fn checked(
 }
 
 /// Where the browser goes at the provider; what it may come back with is kept.
-async fn send_out(
+pub(super) async fn send_out(
     tx: &mut Tx,
     connections: &Connections,
     connection: &mut Connection,
@@ -242,175 +240,11 @@ async fn send_out(
     let scopes = &connection.requested_scopes.0;
     let connector = connections.grants.connector();
     let (url, pending) = connector.prepare(&client, &redirect_uri, scopes, &browser, &context)?;
-    connection.state_hash = Some(pending.key.clone());
+    // Whoever opens a link again and again leaves one behind, not many.
+    if let Some(before) = connection.state_hash.replace(pending.key.clone()) {
+        connections.grants.store().drop_state_in(tx, &before).await?;
+    }
     let life = i64::from(connections.settings.sign_in_minutes) * 60_000;
     connections.grants.store().put_state_in(tx, pending, life).await?;
     Ok(url)
-}
-
-/// What a browser that opens the link meets.
-pub(in crate::connection) struct Opened {
-    pub connection: Connection,
-    pub app: OauthApp,
-    /// The provider's address, if the person has consented; otherwise they are asked.
-    pub url: Option<Secret>,
-    /// What they allowed before, and that stays allowed.
-    pub kept: Vec<String>,
-}
-
-/// Opens the link. The first browser that does is the one that may go on.
-///
-/// It leads on at once only where the person began: whoever got the link from somebody else would connect their own account
-/// at the provider for them, without a word if the provider knows the app.
-pub(in crate::connection) async fn open_ticket(
-    tx: &mut Tx,
-    connections: &Connections,
-    ticket: &str,
-    cookies: &Cookies,
-) -> Result<Opened, Error> {
-    let (mut connection, app, is_allowed) = by_ticket(tx, connections, ticket).await?;
-    let is_where_it_began = is_browser(connections, &connection, cookies);
-    if connection.is_opened && !is_where_it_began {
-        return Err(Error::SignIn);
-    }
-    connection.is_opened = true;
-    let url = if is_allowed && is_where_it_began {
-        Some(send_out(tx, connections, &mut connection, &app).await?)
-    } else {
-        None
-    };
-    store::update(tx, &connection).await?;
-    let kept = match url {
-        Some(_) => Vec::new(),
-        None => kept(tx, connections, &connection).await?,
-    };
-    Ok(Opened {
-        connection,
-        app,
-        url,
-        kept,
-    })
-}
-
-/// The person allows what the page asked, and goes on to the provider. `text` is what the page said.
-pub(in crate::connection) async fn allow(
-    tx: &mut Tx,
-    connections: &Connections,
-    ticket: &str,
-    cookies: &Cookies,
-    by: &By,
-    text: fn(&Connection, &OauthApp, &[String]) -> String,
-) -> Result<(OauthApp, Secret), Error> {
-    let (mut connection, app, is_allowed) = by_ticket(tx, connections, ticket).await?;
-    if !is_browser(connections, &connection, cookies) {
-        return Err(Error::SignIn);
-    }
-    if !is_allowed {
-        consented(tx, connections, &connection, &app, by, text).await?;
-    }
-    let url = send_out(tx, connections, &mut connection, &app).await?;
-    store::update(tx, &connection).await?;
-    Ok((app, url))
-}
-
-/// Records the person's consent. It takes the place of the one before, so it holds what their other connections rest on too.
-async fn consented(
-    tx: &mut Tx,
-    connections: &Connections,
-    connection: &Connection,
-    app: &OauthApp,
-    by: &By,
-    text: fn(&Connection, &OauthApp, &[String]) -> String,
-) -> Result<(), Error> {
-    let kept = kept(tx, connections, connection).await?;
-    let permissions = [&connection.requested_scopes.0[..], &kept].concat();
-    let place = resting(connection);
-    let new = NewConsent {
-        purpose: place.purpose,
-        subject_kind: place.subject_kind,
-        entity_type: place.entity_type,
-        entity_id: app.id.clone(),
-        description: text(connection, app, &kept),
-        requested_permissions: permissions.clone(),
-        granted_permissions: permissions,
-        expires_at: None,
-        text_hash: None,
-        policy_version: None,
-        shown_at: None,
-    };
-    let (user_id, workspace_id) = (&connection.user_id, &connection.workspace_id);
-    consent::grant(tx, &connections.consents, user_id, workspace_id, new, by).await?;
-    Ok(())
-}
-
-/// What the person allowed before and their other connections with the app rest on, beside what this one asks for.
-async fn kept(tx: &mut Tx, connections: &Connections, connection: &Connection) -> Result<Vec<String>, Error> {
-    let place = resting(connection);
-    let Some(consent) = consent::active(tx, &place, connections.ctx.clock.now()).await? else {
-        return Ok(Vec::new());
-    };
-    let mut kept = Vec::new();
-    for other in store::resting(tx, &place).await? {
-        let scopes = other.requested_scopes.0;
-        if consent.allows(scopes.iter().map(String::as_str)) {
-            kept.extend(scopes);
-        }
-    }
-    kept.retain(|scope| !connection.requested_scopes.0.contains(scope));
-    kept.sort();
-    kept.dedup();
-    Ok(kept)
-}
-
-/// The person does not allow it: nothing comes of the sign-in.
-pub(in crate::connection) async fn deny(
-    connections: &Connections,
-    ticket: &str,
-    cookies: &Cookies,
-) -> Result<Connection, Error> {
-    let found = {
-        let mut tx = connections.ctx.db.begin().await?;
-        by_ticket(&mut tx, connections, ticket).await?.0
-    };
-    if !is_browser(connections, &found, cookies) {
-        return Err(Error::SignIn);
-    }
-    end::fail(connections, &found, &Error::Consent).await?;
-    Ok(found)
-}
-
-/// The connection of a link that may be gone on with, and whether its owner has consented.
-async fn by_ticket(
-    tx: &mut Tx,
-    connections: &Connections,
-    ticket: &str,
-) -> Result<(Connection, OauthApp, bool), Error> {
-    let ctx = &connections.ctx;
-    let hash = ctx.secrets.hash(TICKET, ticket);
-    let found = store::find_by_ticket(tx, hash.as_str()).await?.ok_or(Error::SignIn)?;
-    // Who has left the workspace meanwhile leaves nothing behind in it.
-    tx.lock("organization", &found.workspace_id).await?;
-    if !may_connect(tx, connections, &found).await? {
-        return Err(Error::SignIn);
-    }
-    let is_allowed = is_allowed(tx, ctx, &found).await?;
-    let connection = locked(tx, &found.id).await?;
-    let is_same = connection.ticket_hash == found.ticket_hash && connection.waits(ctx.clock.now());
-    let app = app_of(tx, &connection).await?;
-    if !is_same || !app.is_open() {
-        return Err(Error::SignIn);
-    }
-    Ok((connection, app, is_allowed))
-}
-
-/// Whether a browser is the one that opened the link.
-pub(super) fn is_browser(connections: &Connections, connection: &Connection, cookies: &Cookies) -> bool {
-    let wanted = browser_secret(&connections.ctx, connection);
-    let brought = cookies.named(&cookie_name(&connection.id));
-    brought.is_some_and(|brought| constant_time_eq(brought.as_bytes(), wanted.expose().as_bytes()))
-}
-
-/// The cookie of a sign-in.
-pub(in crate::connection) fn cookie_name(connection_id: &str) -> String {
-    format!("polity_connect_{connection_id}")
 }

@@ -12,11 +12,11 @@ use polity_kernel::{
 };
 use polity_ports::{Said, integration::ConnectionCreated};
 
-use super::{KIND, app_of, begin::is_browser, browser_secret, end, is_allowed, locked, may_connect};
+use super::{KIND, app_of, browser_secret, end, is_allowed, link::is_browser, locked, may_connect, revoke};
 use crate::connection::{
     ACCOUNTS, Connections, Error,
     model::{Connection, OauthApp, Status},
-    store,
+    store::{self, rest::TakeBack},
 };
 
 /// What shows that whoever comes back is who began.
@@ -131,7 +131,7 @@ async fn give_back(
     let ctx = &connections.ctx;
     let mut tx = ctx.db.begin().await?;
     let account = account.unwrap_or(&waiting.external_user_id);
-    tx.lock("connection.account", &end::account_lock(&app.id, account))
+    tx.lock("connection.account", &revoke::account_lock(&app.id, account))
         .await?;
     let is_connected = if account.is_empty() {
         waiting.status != Status::Pending
@@ -143,7 +143,15 @@ async fn give_back(
     }
     let id = ctx.ids.new_id("back_");
     let sealed = exchanged.tokens.seal(ctx.secrets.keyring(), &id);
-    end::enqueue(&mut tx, connections, &id, app, sealed).await?;
+    let new = TakeBack {
+        id: id.clone(),
+        oauth_app_id: app.id.clone(),
+        provider: app.provider.clone(),
+        sealed,
+        created_at: ctx.clock.now(),
+    };
+    store::rest::insert_take_back(&mut tx, &new).await?;
+    revoke::enqueue(&mut tx, connections, &[id]).await?;
     Ok(tx.commit().await?)
 }
 
@@ -190,7 +198,7 @@ async fn kept(
         return Err(Error::AppNotFound);
     }
     let account_id = account.as_ref().map_or("", |account| account.id.as_str());
-    tx.lock("connection.account", &end::account_lock(&app.id, account_id))
+    tx.lock("connection.account", &revoke::account_lock(&app.id, account_id))
         .await?;
     let mut connection = locked(tx, &waiting.id).await?;
     if connection.status == Status::Revoked || connection.state_hash != waiting.state_hash {

@@ -52,10 +52,14 @@ pub(in crate::connection) async fn uses(conn: &mut Conn, ids: &List) -> Result<V
     .await
 }
 
-/// With how many connections an app is used or about to be.
+/// With how many connections an app is used or about to be, and of how many its provider is still to be told: without the app
+/// their tokens could not be taken back.
 pub(in crate::connection) async fn count_uses(conn: &mut Conn, id: &str) -> Result<i64> {
     let (count,) = conn
-        .sql("select count(*) from oauth_connection where oauth_app_id = $1 and status not in ('revoked', 'error')")
+        .sql(
+            "select (select count(*) from oauth_connection where oauth_app_id = $1 and status not in ('revoked', 'error'))
+                  + (select count(*) from oauth_take_back where oauth_app_id = $1)",
+        )
         .bind(id)
         .one::<(i64,)>()
         .await?;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use polity_kernel::{
     Record,
-    db::{Conn, Cursor, Filter, Result, Rows, Tx},
+    db::{Conn, Cursor, Filter, List, Result, Rows, Tx},
 };
 use serde::Serialize;
 
@@ -30,6 +30,33 @@ pub(in crate::connection) async fn insert_take_back(tx: &mut Tx, new: &TakeBack)
     .execute()
     .await?;
     Ok(())
+}
+
+/// Keeps the tokens of some connections for their providers, but not those of accounts that others have connected too; answers
+/// whose they are.
+pub(in crate::connection) async fn insert_take_backs(
+    tx: &mut Tx,
+    ids: &List,
+    now: DateTime<Utc>,
+) -> Result<Vec<String>> {
+    let kept = tx
+        .sql(
+            "insert into oauth_take_back (id, oauth_app_id, provider, sealed, created_at)
+             select g.id, c.oauth_app_id, g.provider, g.sealed, cast($2 as timestamptz)
+             from oauth_connection as c, integration_grant as g
+             where c.id in list($1) and g.id = c.id and g.sealed is not null
+               and (c.external_user_id = '' or not exists (
+                   select 1 from oauth_connection as o
+                   where o.oauth_app_id = c.oauth_app_id and o.external_user_id = c.external_user_id
+                     and o.status not in ('pending', 'revoked') and o.id not in list($1)))
+             on conflict (id) do nothing
+             returning id",
+        )
+        .bind(ids)
+        .bind(&now)
+        .all::<(String,)>()
+        .await?;
+    Ok(kept.into_iter().map(|(id,)| id).collect())
 }
 
 pub(in crate::connection) async fn take_back(conn: &mut Conn, id: &str) -> Result<Option<TakeBack>> {

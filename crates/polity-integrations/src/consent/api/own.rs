@@ -94,7 +94,12 @@ fn by(caller: &Caller, ip: ClientIp, agent: UserAgent, said: (Option<IpAddr>, Op
 #[operation(
     "consent.grant",
     status = 201,
-    errors(WORKSPACE_NOT_FOUND, code::POLICY_CHANGED, code::TOO_MANY_CONSENTS)
+    errors(
+        WORKSPACE_NOT_FOUND,
+        code::POLICY_CHANGED,
+        code::TOO_MANY_CONSENTS,
+        codes::RATE_LIMITED
+    )
 )]
 async fn grant(
     user: User,
@@ -106,6 +111,7 @@ async fn grant(
 ) -> Result<Created<Reply<ConsentOut>>> {
     let (body, key) = body.into_parts();
     let ctx = &consents.ctx;
+    service::count_given(&consents, user.id()).await?;
     let mut tx = ctx.db.begin().await?;
     if let Some(answer) = http::replay(ctx, &mut tx, key.as_ref()).await? {
         return Ok(Created(answer.into()));

@@ -1,10 +1,13 @@
 //! Consenting (5.7.1): explicitly, for one purpose and one thing, to what was shown.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, Utc};
 use polity_kernel::{
     clock,
     db::{self, Conn, Json, List, Tx},
+    limit::Window,
 };
 use polity_ports::{Said, consent::ConsentGranted};
 
@@ -64,6 +67,20 @@ pub struct NewConsent {
     pub policy_version: Option<u32>,
     /// When it was shown, if that is known.
     pub shown_at: Option<DateTime<Utc>>,
+}
+
+/// How many consents somebody may give in an hour: each is kept for years, whatever becomes of it.
+const GIVEN: u64 = 300;
+
+/// Counts a consent that somebody gives. It comes before any transaction.
+pub(in crate::consent) async fn count_given(consents: &Consents, user_id: &str) -> Result<(), Error> {
+    let window = Window::new("consents_given", GIVEN, Duration::from_hours(1));
+    let usage = consents.ctx.limiter.take(&[window], user_id, 1).await;
+    if usage.allowed {
+        Ok(())
+    } else {
+        Err(Error::Limited(usage))
+    }
 }
 
 /// Consents. What is consented to already on the same terms stays as it is; on others, the new consent takes its place.
