@@ -46,7 +46,7 @@ async fn the_page_asks_and_leads_on() {
         assert!(
             policy.starts_with("default-src 'none'; style-src 'nonce-") && policy.contains("frame-ancestors 'none'")
         );
-        assert!(page.text.contains("<code>read</code>") && page.text.contains(&ada.user_id));
+        assert!(page.text.contains("<code>read</code>") && page.text.contains("ada@example.com"));
         assert!(!page.text.contains("src=") && !page.text.contains("http://"));
         let cookie = cookies(&page);
         let on = decide(app, &link, &cookie, "allow").await.expect(200);

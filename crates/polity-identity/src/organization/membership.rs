@@ -6,7 +6,7 @@ use polity_kernel::{
 };
 use polity_ports::organization::Membership;
 
-use super::{Error, Organizations, Role, service};
+use super::{Error, Organizations, Role, service, store};
 
 impl Membership for Organizations {
     fn role<'a>(

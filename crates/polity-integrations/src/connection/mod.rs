@@ -107,6 +107,7 @@ pub struct Parts {
     ctx: Ctx,
     settings: ConnectionSettings,
     members: Arc<dyn Membership>,
+    letters: Arc<dyn Letters>,
     consents: Consents,
     catalogue: Arc<Catalogue>,
     clients: Clients,
@@ -158,13 +159,14 @@ impl Connections {
         };
         let follow = Arc::new(follow::Follow {
             ctx: ctx.clone(),
-            letters,
+            letters: Arc::clone(&letters),
         });
         let grants = Grants::open(ctx, &grant_settings, Arc::new(clients.clone()), follow);
         let opened = Self(Arc::new(Parts {
             ctx: ctx.clone(),
             settings,
             members: Arc::clone(members),
+            letters,
             consents: consents.clone(),
             catalogue,
             clients,

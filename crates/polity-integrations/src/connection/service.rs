@@ -15,7 +15,7 @@ pub(super) use apps::{AppChange, NewApp, apps, change_app, create_app, delete_ap
 pub(super) use begin::{Begun, NewConnection, Way, begin, count_sign_in, reconnect};
 pub(super) use end::{TAKE_BACK_FOR, disconnect, end_all, give_up, stop_resting};
 pub(super) use finish::{Answer, Proof, finish, waiting};
-pub(super) use link::{allow, cookie_name, deny, open_ticket};
+pub(super) use link::{Opened, Question, allow, cookie_name, deny, open_ticket};
 pub(super) use look::{ConnectionChange, Wanted, change, find, history, list, list_after, mine, mine_to_change};
 pub(super) use revoke::take_back;
 pub(super) use uses::{issue, refresh, token_for_call};

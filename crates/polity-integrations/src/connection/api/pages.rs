@@ -22,7 +22,7 @@ use crate::{
         Connections, Error,
         error::code,
         model::{Connection, OauthApp, Status},
-        service::{self, Answer, Proof},
+        service::{self, Answer, Opened, Proof, Question},
     },
     consent::By,
     workspace::WORKSPACE_NOT_FOUND,
@@ -70,14 +70,14 @@ struct ConnectQuery {
 }
 
 /// What a person is asked, in words that are kept with their consent.
-fn question(connection: &Connection, app: &OauthApp, kept: &[String]) -> String {
-    let asked = format!(
-        "Allow this workspace ({}) to use your {} account on your behalf, with: {}.",
-        connection.workspace_id,
-        app.display_name,
-        connection.requested_scopes.0.join(", ")
-    );
-    format!("{asked}{}", before(kept))
+fn words(asked: &Question) -> String {
+    let app = &asked.app.display_name;
+    let scopes = asked.connection.requested_scopes.0.join(", ");
+    let words = match &asked.workspace {
+        Some(workspace) => format!("Allow {workspace} to use your {app} account on your behalf, with: {scopes}."),
+        None => format!("Allow the use of your {app} account on your behalf, with: {scopes}."),
+    };
+    format!("{words}{}", before(&asked.kept))
 }
 
 /// What was allowed before, for other connections, and stays so.
@@ -88,8 +88,9 @@ fn before(kept: &[String]) -> String {
     }
 }
 
-fn ask(connection: &Connection, app: &OauthApp, kept: &[String], ticket: &str) -> Page {
-    let scopes = &connection.requested_scopes.0;
+fn ask(asked: &Question, ticket: &str) -> Page {
+    let app = &asked.app;
+    let scopes = &asked.connection.requested_scopes.0;
     let scopes: Vec<String> = scopes
         .iter()
         .map(|scope| format!("<li><code>{}</code></li>", escape(scope)))
@@ -98,10 +99,10 @@ fn ask(connection: &Connection, app: &OauthApp, kept: &[String], ticket: &str) -
     let inner = format!(
         include_str!("connect.html"),
         app = escape(&app.display_name),
-        account = escape(&connection.user_id),
-        workspace = escape(&connection.workspace_id),
+        account = escape(&asked.account),
+        workspace = escape(asked.workspace.as_deref().unwrap_or("your own")),
         scopes = scopes,
-        kept = escape(&before(kept)),
+        kept = escape(&before(&asked.kept)),
         ticket = escape(ticket),
     );
     Page::new(&format!("Connect {}", app.display_name), inner)
@@ -125,13 +126,15 @@ async fn connect(
         Err(error) => return Err(error.into()),
     };
     tx.commit().await?;
-    let answer = match &opened.url {
-        Some(url) => Next::To(url.expose().to_owned()),
-        None => Next::Page(ask(&opened.connection, &opened.app, &opened.kept, &query.ticket)),
-    };
-    Ok(SetsCookie {
-        cookie: cookie(&connections, &opened.connection),
-        answer,
+    Ok(match opened {
+        Opened::Provider(connection, url) => SetsCookie {
+            cookie: cookie(&connections, &connection),
+            answer: Next::To(url.expose().to_owned()),
+        },
+        Opened::Question(asked) => SetsCookie {
+            cookie: cookie(&connections, &asked.connection),
+            answer: Next::Page(ask(&asked, &query.ticket)),
+        },
     })
 }
 
@@ -178,7 +181,7 @@ async fn decide(
         Decision::Allow => {
             let by = By::person(Some(ip.0.to_string()), Some(agent.0));
             let mut tx = connections.ctx.db.begin().await?;
-            let allowed = service::allow(&mut tx, &connections, &body.ticket, &cookies, &by, question).await;
+            let allowed = service::allow(&mut tx, &connections, &body.ticket, &cookies, &by, words).await;
             match allowed {
                 Ok((app, url)) => {
                     tx.commit().await?;

@@ -13,13 +13,42 @@ use crate::{
 };
 
 /// What a browser that opens the link meets.
-pub(in crate::connection) struct Opened {
+pub(in crate::connection) enum Opened {
+    /// The provider's address: the person has consented.
+    Provider(Box<Connection>, Secret),
+    /// They are asked.
+    Question(Box<Question>),
+}
+
+/// What a person is asked, in words that people know.
+pub(in crate::connection) struct Question {
     pub connection: Connection,
     pub app: OauthApp,
-    /// The provider's address, if the person has consented; otherwise they are asked.
-    pub url: Option<Secret>,
+    /// Who asks: their address, if they have one.
+    pub account: String,
+    /// Where: the workspace by its name, if it has one.
+    pub workspace: Option<String>,
     /// What they allowed before, and that stays allowed.
     pub kept: Vec<String>,
+}
+
+/// The question that goes with a connection.
+async fn question(
+    tx: &mut Tx,
+    connections: &Connections,
+    connection: Connection,
+    app: OauthApp,
+) -> Result<Question, Error> {
+    let kept = kept(tx, connections, &connection).await?;
+    let account = connections.letters.address(tx, &connection.user_id).await?;
+    let workspace = connections.members.name(tx, &connection.workspace_id).await?;
+    Ok(Question {
+        account: account.unwrap_or_else(|| connection.user_id.clone()),
+        connection,
+        app,
+        workspace,
+        kept,
+    })
 }
 
 /// Opens the link. The first browser that does is the one that may go on.
@@ -45,15 +74,9 @@ pub(in crate::connection) async fn open_ticket(
         None
     };
     store::update(tx, &connection).await?;
-    let kept = match url {
-        Some(_) => Vec::new(),
-        None => kept(tx, connections, &connection).await?,
-    };
-    Ok(Opened {
-        connection,
-        app,
-        url,
-        kept,
+    Ok(match url {
+        Some(url) => Opened::Provider(Box::new(connection), url),
+        None => Opened::Question(Box::new(question(tx, connections, connection, app).await?)),
     })
 }
 
@@ -64,7 +87,7 @@ pub(in crate::connection) async fn allow(
     ticket: &str,
     cookies: &Cookies,
     by: &By,
-    text: fn(&Connection, &OauthApp, &[String]) -> String,
+    text: fn(&Question) -> String,
 ) -> Result<(OauthApp, Secret), Error> {
     let (found, app, is_allowed) = by_ticket(tx, connections, ticket).await?;
     if !is_browser(connections, &found, cookies) {
@@ -87,17 +110,17 @@ async fn consented(
     connection: &Connection,
     app: &OauthApp,
     by: &By,
-    text: fn(&Connection, &OauthApp, &[String]) -> String,
+    text: fn(&Question) -> String,
 ) -> Result<(), Error> {
-    let kept = kept(tx, connections, connection).await?;
-    let permissions = [&connection.requested_scopes.0[..], &kept].concat();
+    let asked = question(tx, connections, connection.clone(), app.clone()).await?;
+    let permissions = [&connection.requested_scopes.0[..], &asked.kept].concat();
     let place = resting(connection);
     let new = NewConsent {
         purpose: place.purpose,
         subject_kind: place.subject_kind,
         entity_type: place.entity_type,
         entity_id: app.id.clone(),
-        description: text(connection, app, &kept),
+        description: text(&asked),
         requested_permissions: permissions.clone(),
         granted_permissions: permissions,
         expires_at: None,
