@@ -199,7 +199,7 @@ impl Browser {
 }
 
 async fn send(request: reqwest::RequestBuilder) -> Result<Value, Value> {
-    let answer = request.timeout(Duration::from_secs(60)).send().await.unwrap();
+    let answer = request.timeout(Duration::from_mins(1)).send().await.unwrap();
     let is_done = answer.status().is_success();
     let value = answer.json::<Value>().await.unwrap()["value"].take();
     if is_done { Ok(value) } else { Err(value) }

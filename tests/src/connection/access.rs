@@ -214,7 +214,7 @@ async fn pages_and_parts_have_everything_once() {
 
 #[tokio::test]
 async fn a_person_has_only_so_many() {
-    let provider = polity_testing::provider::Provider::start(Default::default()).await;
+    let provider = polity_testing::provider::Provider::start(polity_testing::provider::Settings::default()).await;
     let folder = tempfile::tempdir().unwrap();
     let mut settings = super::settings(&provider, folder.path(), "");
     settings["connection"]["most_per_person"] = 2.into();

@@ -1,6 +1,9 @@
 //! Apps and the catalogue (2.3, 2.8).
 
-use polity_testing::{App, provider::Provider};
+use polity_testing::{
+    App,
+    provider::{Provider, Settings},
+};
 use reqwest::Method;
 use serde_json::json;
 
@@ -138,7 +141,7 @@ async fn the_catalogue_has_what_comes_with_it_and_what_the_operator_adds() {
 /// Wrong entries stop the program at its start, with their names.
 #[tokio::test]
 async fn a_wrong_catalogue_is_refused_at_the_start() {
-    let provider = Provider::start(Default::default()).await;
+    let provider = Provider::start(Settings::default()).await;
     let folder = tempfile::tempdir().unwrap();
     let given = settings(&provider, folder.path(), "");
     let path = folder.path().join("catalogue.toml");

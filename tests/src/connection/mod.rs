@@ -103,6 +103,7 @@ async fn begin_in(app: &App, person: &Person, workspace: Option<&str>, more: Val
 }
 
 /// What a browser has: the provider sends it back with these.
+#[expect(clippy::disallowed_methods, reason = "a browser is no part of the program")]
 async fn signed_in(authorize_url: &str) -> HashMap<String, String> {
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())

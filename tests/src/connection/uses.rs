@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use polity_testing::{
     Answer, App, Person,
-    provider::{Endpoint, Fault, Provider},
+    provider::{Endpoint, Fault, Provider, Settings},
 };
 use serde_json::{Value, json};
 
@@ -133,7 +133,7 @@ async fn a_call_carries_the_token_and_no_more() {
 async fn a_call_goes_to_the_provider_alone() {
     each(async |app, provider| {
         let (ada, _, id) = connected(app).await;
-        let elsewhere = Provider::start(Default::default()).await;
+        let elsewhere = Provider::start(Settings::default()).await;
         for url in [
             "https://evil.example/".to_owned(),
             format!("https://127.0.0.1.evil.example/{}", provider.url()),
