@@ -58,36 +58,33 @@ async fn another_process_takes_over() {
         app.ctx.spawn(keep_fresh(grants.clone()));
     }
     until_fresh(&apps[0], &both[0], Duration::from_secs(30)).await;
-    // One stops and says so; which of them it was that held the lease does not matter.
+    // One stops.
     apps[0].ctx.stop.cancel();
     apps[1].advance(Duration::from_hours(2));
     until_fresh(&apps[1], &both[1], Duration::from_secs(30)).await;
     assert_eq!((double.calls(), double.reuses()), (120, 0));
 }
 
-/// The one that held the lease is gone without a word.
+/// Of a process that was killed, what it had not begun is refreshed at once, and not when something of it runs out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_was_killed_is_followed_when_its_lease_is_over() {
+async fn nobody_waits_for_a_process_that_was_killed() {
     App::each_with(settings(), async |app| {
         let double = Double::start(false);
         let grants = open_unwatched(&app, &double);
         connect_ended(&app, &grants, &["g".to_owned()]).await;
         let mut tx = app.ctx.db.begin().await.unwrap();
-        tx.sql(
-            "insert into lease (name, owner, until) values ('grants.fresh', 'prc_dead', $1)
-             on conflict (name) do update set owner = excluded.owner, until = excluded.until",
-        )
-        .bind(&(app.clock.now() + Duration::from_secs(10)))
-        .execute()
-        .await
-        .unwrap();
+        for name in ["grants.fresh", "grants.prune"] {
+            tx.sql("insert into lease (name, owner, until) values ($1, 'prc_dead', $2)")
+                .bind(name)
+                .bind(&(app.clock.now() + Duration::from_hours(1)))
+                .execute()
+                .await
+                .unwrap();
+        }
         tx.commit().await.unwrap();
         app.ctx.spawn(keep_fresh(grants.clone()));
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        assert_eq!(double.calls(), 0, "it is not this one's turn");
-        app.advance(Duration::from_secs(10));
         until_fresh(&app, &grants, Duration::from_secs(5)).await;
-        assert_eq!(double.calls(), 1);
+        assert_eq!((double.calls(), double.reuses()), (1, 0));
     })
     .await;
 }

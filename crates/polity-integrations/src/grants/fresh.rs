@@ -1,6 +1,7 @@
-//! Refreshing in time, in the background: one process at a time, by a lease.
+//! Refreshing in time, in the background: in every process that runs jobs.
 //!
-//! The lease saves work. Two processes that both believe to have it harm nothing: each refresh is claimed.
+//! Each refresh is claimed, and what another process holds is left to it. Whose turn it is, is not asked: the turn of a
+//! process that was killed would have to end first, while tokens run out. Only the deleting is done by one at a time.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ pub async fn keep_fresh(grants: Grants) {
         return;
     }
     let owner = ctx.cluster.process().to_owned();
-    let mut lease = Lease::new("grants.fresh".to_owned(), owner, ctx.clock.clone());
+    let mut lease = Lease::new("grants.prune".to_owned(), owner, ctx.clock.clone());
     let mut batches = Batches::new();
     let mut pruned: Option<Instant> = None;
     while !ctx.stop.is_cancelled() {
@@ -56,12 +57,8 @@ async fn look(
     pruned: &mut Option<Instant>,
 ) -> Result<(), db::Error> {
     let db = &grants.ctx().db;
-    let must_prune = pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY);
     let may_begin = batches.len() < BATCHES && grants.settings().refresh_batch > 0;
     let is_due = may_begin && grants.store().due(0, 1).await.is_ok_and(|due| !due.is_empty());
-    if !(must_prune || is_due || !batches.is_empty()) || !lease.hold(db).await? {
-        return Ok(());
-    }
     if is_due {
         let (manager, settings) = (grants.manager().clone(), grants.settings().clone());
         let (limit, at_once) = (settings.refresh_batch, settings.refresh_at_once);
@@ -72,9 +69,11 @@ async fn look(
                 .await
         }));
     }
-    if must_prune {
+    if pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
         *pruned = Some(Instant::now());
-        prune(grants).await?;
+        if lease.hold(db).await? {
+            prune(grants).await?;
+        }
     }
     Ok(())
 }

@@ -20,7 +20,8 @@ pub struct GrantSettings {
     pub jitter_seconds: u32,
     /// How many grants that are due are read at a time. 0: nothing is refreshed in the background, but at its next use.
     pub refresh_batch: u32,
-    /// How many of these are refreshed at the same time. While providers are slow, up to four batches are under way.
+    /// How many of these are refreshed at the same time, in each process that runs jobs. While providers are slow, up to four
+    /// batches are under way there.
     pub refresh_at_once: u32,
     /// How many days a grant that was revoked is kept, without its tokens.
     pub erased_days: u32,
