@@ -257,6 +257,8 @@ async fn the_same_key_begins_once() {
         };
         let (first, second) = (ask().await, ask().await);
         assert_eq!(first.body, second.body);
+        // Whose first answer got lost on its way can go on with the second.
+        assert_eq!(super::cookies(&first), super::cookies(&second));
         // The alias is the same operation.
         let list = app
             .get("/v1/integration/oauth/connections")

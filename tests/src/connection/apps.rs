@@ -75,6 +75,8 @@ async fn an_app_with_connections_is_not_deleted() {
             1
         );
         super::disconnect(app, &ada, &connection).await.expect(200);
+        // The provider is told with the app's credentials.
+        app.settle().await;
         app.delete(&format!("{APPS}/{id}")).service().send().await.expect(200);
     })
     .await;

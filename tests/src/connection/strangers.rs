@@ -37,7 +37,7 @@ async fn a_link_leads_nobody_on_who_did_not_ask_for_it() {
         let link = path_of(begun.text_at("/connect_url"));
         let page = app.get(&link).send().await.expect(200);
         assert!(page.header("location").is_empty() && !page.text.contains(&provider.url()));
-        assert!(page.text.contains(&eve.user_id) && page.text.contains("close this page"));
+        assert!(page.text.contains("eve@example.com") && page.text.contains("close this page"));
         // In the browser in which Eve began, it leads on.
         let own = begin_in(app, &eve, None, json!({})).await.expect(201);
         let link = path_of(own.text_at("/connect_url"));

@@ -111,6 +111,15 @@ impl<T> Idempotency<T> {
 /// What [`replay`] found: the answer to give again.
 pub struct Replayed(Vec<u8>, u16);
 
+impl Replayed {
+    /// A member of the answer, if it is a text: for what stands beside the body, such as a cookie, and is not kept.
+    #[must_use]
+    pub fn text(&self, member: &str) -> Option<String> {
+        let body: serde_json::Value = serde_json::from_slice(&self.0).ok()?;
+        Some(body.get(member)?.as_str()?.to_owned())
+    }
+}
+
 impl IntoResponse for Replayed {
     fn into_response(self) -> Response {
         let status = http::StatusCode::from_u16(self.1).unwrap_or_default();

@@ -235,8 +235,9 @@ async fn begin(
     service::count_sign_in(&connections, &caller).await?;
     let mut tx = ctx.db.begin().await?;
     if let Some(answer) = api::replay(ctx, &mut tx, key.as_ref()).await? {
+        let cookie = cookie_again(&mut tx, &connections, &caller, answer.text("id")).await?;
         let answer = Created(answer.into());
-        return Ok(SetsCookie { cookie: None, answer });
+        return Ok(SetsCookie { cookie, answer });
     }
     let new = NewConnection {
         oauth_app_id: body.oauth_app_id,
@@ -255,6 +256,19 @@ async fn begin(
     tx.commit().await?;
     let answer = Created(Json(out).into());
     Ok(SetsCookie { cookie, answer })
+}
+
+/// The cookie that went with a first answer, while its sign-in still waits for the browser.
+async fn cookie_again(
+    conn: &mut Conn,
+    connections: &Connections,
+    caller: &Writer,
+    id: Option<String>,
+) -> Result<Option<HeaderValue>> {
+    let Some(id) = id else { return Ok(None) };
+    let found = service::mine(conn, connections, caller, &id).await?;
+    let waits = found.state_hash.is_some() && found.waits(connections.ctx.clock.now());
+    Ok(cookie(connections, &found).filter(|_| waits))
 }
 
 /// How the browser comes back.
