@@ -74,12 +74,15 @@ async fn nobody_waits_for_a_process_that_was_killed() {
         connect_ended(&app, &grants, &["g".to_owned()]).await;
         let mut tx = app.ctx.db.begin().await.unwrap();
         for name in ["grants.fresh", "grants.prune"] {
-            tx.sql("insert into lease (name, owner, until) values ($1, 'prc_dead', $2)")
-                .bind(name)
-                .bind(&(app.clock.now() + Duration::from_hours(1)))
-                .execute()
-                .await
-                .unwrap();
+            tx.sql(
+                "insert into lease (name, owner, until) values ($1, 'prc_dead', $2)
+                 on conflict (name) do update set owner = excluded.owner, until = excluded.until",
+            )
+            .bind(name)
+            .bind(&(app.clock.now() + Duration::from_hours(1)))
+            .execute()
+            .await
+            .unwrap();
         }
         tx.commit().await.unwrap();
         app.ctx.spawn(keep_fresh(grants.clone()));
