@@ -88,7 +88,13 @@ const callback = provider.callback();
 const server = createServer(async (req, res) => {
   if (!req.url.startsWith('/interaction/')) return callback(req, res);
   try {
-    const { params } = await provider.interactionDetails(req, res);
+    const { params, prompt, session } = await provider.interactionDetails(req, res);
+    if (prompt.name === 'consent') {
+      // A native client is asked each time (RFC 8252, 8.6).
+      const grant = new provider.Grant({ clientId: params.client_id, accountId: session.accountId });
+      grant.addOIDCScope(params.scope ?? '');
+      return await provider.interactionFinished(req, res, { consent: { grantId: await grant.save() } });
+    }
     const accountId = params.login_hint ?? (await typed(req));
     if (!accountId) return res.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(page);
     await provider.interactionFinished(req, res, { login: { accountId } });

@@ -151,7 +151,11 @@ impl Browser {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("there are still {} windows", self.windows().await.len());
+        let shown = self.run("return location.href + '\\n' + document.body.innerText").await;
+        panic!(
+            "there are still {} windows, this one shows {shown}",
+            self.windows().await.len()
+        );
     }
 
     /// Goes on in another window.
@@ -166,15 +170,25 @@ impl Browser {
         lines.map(|line| line["message"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The addresses that were asked for since the last time, in all windows.
+    /// The addresses that were asked for since the last time, in all windows; not what a page's policy kept in.
     pub async fn requests(&self) -> Vec<String> {
         let lines = self.post("se/log", json!({ "type": "performance" })).await;
         let events = lines.as_array().unwrap().iter().map(|line| {
             let event: Value = serde_json::from_str(line["message"].as_str().unwrap()).unwrap();
             event["message"].clone()
         });
-        let sent = events.filter(|event| event["method"] == "Network.requestWillBeSent");
-        sent.map(|event| event["params"]["request"]["url"].as_str().unwrap().to_owned())
+        let events: Vec<Value> = events.collect();
+        let of = |method: &str| {
+            let method = method.to_owned();
+            events.iter().filter(move |event| event["method"] == method)
+        };
+        let kept_in: Vec<&Value> = of("Network.loadingFailed")
+            .filter(|event| event["params"]["blockedReason"] == "csp")
+            .map(|event| &event["params"]["requestId"])
+            .collect();
+        of("Network.requestWillBeSent")
+            .filter(|event| !kept_in.contains(&&event["params"]["requestId"]))
+            .map(|event| event["params"]["request"]["url"].as_str().unwrap().to_owned())
             .collect()
     }
 

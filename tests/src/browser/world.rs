@@ -174,7 +174,8 @@ impl World {
     pub async fn sign_in(&self, browser: &Browser) {
         if matches!(self.at, At::Oidc(_)) {
             browser.heading("Sign in").await;
-            browser.press("ada\u{e007}").await;
+            let typed = "document.querySelector('input').value = 'ada'; document.querySelector('button').click()";
+            browser.run(typed).await;
         }
     }
 
