@@ -183,6 +183,7 @@ fn plan(options: &Options, catalogue: &std::path::Path) -> Plan {
     let settings = [
         ("POLITY_OUTBOUND__ALLOW", "127.0.0.1".to_owned()),
         ("POLITY_CONNECTION__CATALOGUE", catalogue.display().to_string()),
+        ("POLITY_CONNECTION__SIGN_INS_PER_HOUR", "1000000".to_owned()),
         ("POLITY_GRANTS__MARGIN_SECONDS", options.margin.to_string()),
         ("POLITY_GRANTS__JITTER_SECONDS", options.jitter.to_string()),
         ("POLITY_GRANTS__REQUEST_TIMEOUT_MS", options.timeout_ms().to_string()),
