@@ -14,6 +14,8 @@ pub struct ConsentSettings {
     pub grace_days: u32,
     /// For how many days the history of consents is kept, also when the person is gone.
     pub audit_retention_days: u32,
+    /// How many consents a person may give in an hour.
+    pub given_per_hour: u32,
     /// How many active consents a person may have.
     pub most_per_person: u32,
 }
@@ -24,6 +26,7 @@ impl Default for ConsentSettings {
             policy_version: 1,
             grace_days: 30,
             audit_retention_days: 2_555,
+            given_per_hour: 300,
             most_per_person: 500,
         }
     }

@@ -69,12 +69,10 @@ pub struct NewConsent {
     pub shown_at: Option<DateTime<Utc>>,
 }
 
-/// How many consents somebody may give in an hour: each is kept for years, whatever becomes of it.
-const GIVEN: u64 = 300;
-
-/// Counts a consent that somebody gives. It comes before any transaction.
+/// Counts a consent that somebody gives: each is kept for years, whatever becomes of it. It comes before any transaction.
 pub(in crate::consent) async fn count_given(consents: &Consents, user_id: &str) -> Result<(), Error> {
-    let window = Window::new("consents_given", GIVEN, Duration::from_hours(1));
+    let most = u64::from(consents.settings.given_per_hour);
+    let window = Window::new("consents_given", most, Duration::from_hours(1));
     let usage = consents.ctx.limiter.take(&[window], user_id, 1).await;
     if usage.allowed {
         Ok(())
