@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The built program, started as in the README and driven by ordinary clients: curl, a shell, signals; and a mail server.
-# POLITY_SMTP_VENV: where the mail server is kept (default $HOME/.cache/polity/aiosmtpd).
+# POLITY_SMTP_VENV: where the mail server is kept (default $HOME/.cache/polity/aiosmtpd). POLITY_TEST_OIDC: the address of
+# the OAuth 2 server in tests/oidc, which ./test sets; without it nobody connects anything.
 set -euo pipefail
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 target=${CARGO_TARGET_DIR:-$root/target}
@@ -23,8 +24,9 @@ json() { python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' 
 status() { curl -s -o /dev/null -w '%{http_code}' "$@"; }
 post() { curl -sf -H 'Content-Type: application/json' "$@"; }
 
+port=0
 start() {
-    "$polity" --port 0 "$@" >"$work/out" 2>"$work/log" &
+    "$polity" --port "$port" "$@" >"$work/out" 2>"$work/log" &
     server=$!
     for _ in $(seq 100); do
         url=$(sed -n 's/.*http\.address=\([0-9.:]*\).*/http:\/\/\1/p' "$work/log" | sed 's/\x1b\[[0-9;]*m//g' | tail -n 1)
@@ -141,8 +143,8 @@ echo '- restore into an empty folder'
 "$polity" --data-dir "$work/restored" restore "$work/copy" >/dev/null || fail 'restore'
 start --data-dir "$work/restored"
 want "$(curl -sf -H "Authorization: Bearer $token" "$url/api/v1/accounts/profile/$user" | json name)" 'Ada L' 'name after a restore'
-port=${url##*:}
-if "$polity" --data-dir "$work/other" --port "$port" >taken.out 2>&1; then fail 'a second server took the port'; fi
+taken=${url##*:}
+if "$polity" --data-dir "$work/other" --port "$taken" >taken.out 2>&1; then fail 'a second server took the port'; fi
 grep -q 'choose another port' taken.out || fail "the taken port said: $(cat taken.out)"
 stop
 
@@ -152,7 +154,8 @@ if [ ! -x "$venv/bin/aiosmtpd" ]; then
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check aiosmtpd==1.4.6
 fi
-smtp=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])')
+free_port() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'; }
+smtp=$(free_port)
 "$venv/bin/aiosmtpd" -n -l "127.0.0.1:$smtp" -c aiosmtpd.handlers.Mailbox "$work/mailbox" >smtp.log 2>&1 &
 postman=$!
 export POLITY_MAIL__SMTP_URL="smtp://127.0.0.1:$smtp?tls=none" POLITY_CALLERS__INTERNAL_SERVICE_SECRET=smoke-only-service-secret-0123456789
@@ -198,6 +201,68 @@ want "$(accept)" 200 'accepting'
 want "$(may)" True 'a member'
 want "$(accept)" 400 'accepting again'
 stop
+oidc=${POLITY_TEST_OIDC:-}
+[ -n "$oidc" ] || [ -z "${POLITY_TEST_REQUIRE_SERVICES:-}" ] || fail 'POLITY_TEST_OIDC names no server'
+secrets=()
+if [ -n "$oidc" ]; then
+    echo '- an account at a real provider: consent, sign-in, its token, a call, a kill, and nothing left there in the end'
+    cat >catalogue.toml <<TOML
+[[provider]]
+name = "oidc"
+display_name = "oidc-provider"
+authorize_url = "$oidc/auth"
+token_url = "$oidc/token"
+revoke_url = "$oidc/token/revocation"
+revocation = "rfc7009"
+userinfo_url = "$oidc/me"
+documentation = "$oidc/"
+api_hosts = ["127.0.0.1"]
+identity = { source = "userinfo", id = "/sub", email = "/email" }
+refresh = { rotating = { replay_window = 0 } }
+recovery = "reauthorize"
+verified = false
+TOML
+    port=$(free_port)
+    export POLITY_PUBLIC_URL=http://127.0.0.1:$port POLITY_CONNECTION__CATALOGUE=$work/catalogue.toml POLITY_OUTBOUND__ALLOW=127.0.0.1
+    start --data-dir "$work/connected"
+    answer=$(register ada@example.com); ada=$(json access_token <<<"$answer")
+    client='test-only:oidc secret+%/0123456789' # as in tests/oidc/server.mjs
+    post "${service[@]}" "$url/api/v1/integration/admin/oauth-apps" \
+        -d "{\"name\":\"oidc\",\"client_id\":\"loopback\",\"client_secret\":\"$client\",\"required_scopes\":[\"openid\",\"email\",\"read\"]}" >/dev/null || fail 'an app'
+    answer=$(post -H "Authorization: Bearer $ada" "$url/api/v1/integration/oauth/connections" -d '{"oauth_app_id":"oidc"}') || fail 'begin'
+    connection=$(json id <<<"$answer"); link=$(json authorize_url <<<"$answer"); ticket=${link##*ticket=}
+    browser() { curl -sL -c cookies -b cookies "$@"; }
+    browser "$link" | grep -q '<h1>Connect oidc-provider</h1>' || fail 'no page asks for consent'
+    want "$(status "$link")" 400 'the link in another browser'
+    way=$(browser -d "ticket=$ticket&decision=allow" "$url/api/v1/integration/oauth/connect" | sed -n 's/.*content="0; url=\([^"]*\)".*/\1/p' | sed 's/&amp;/\&/g')
+    [ -n "$way" ] || fail 'consent leads nowhere'
+    form=$(browser -o signin -w '%{url_effective}' "$way")
+    grep -q '<h1>Sign in</h1>' signin || fail 'the provider asks nobody'
+    browser -d login=ada "$form" | grep -q '<h1>Connected</h1>' || fail 'the sign-in did not end well'
+    program=$(post -H "Authorization: Bearer $ada" "$url/api/v1/integration/tokens" -d '{"name":"smoke","scopes":["issue:tokens"]}' | json token)
+    issue() { post -H "X-API-Key: $program" "$url/api/v1/tokens:issue" -d "{\"connection_id\":\"$connection\"}" | json access_token; }
+    outside() { status -H "Authorization: Bearer $1" "$oidc/me"; }
+    first=$(issue) || fail 'no token was issued'
+    want "$(curl -sf -H "Authorization: Bearer $first" "$oidc/me" | json sub)" ada 'whose account it is'
+    want "$(status -H "Authorization: Bearer $ada" -H 'Content-Type: application/json' "$url/api/v1/tokens:issue" -d "{\"connection_id\":\"$connection\"}")" 403 'a token for a browser'
+    call() { post -H "Authorization: Bearer $ada" "$url/api/v1/integration/oauth/connections/$connection/proxy" -d "{\"method\":\"GET\",\"url\":\"$oidc/me\"}"; }
+    want "$(call | python3 -c 'import json,sys; print(json.load(sys.stdin)["json"]["sub"])')" ada 'a call through Polity'
+    post -H "Authorization: Bearer $ada" "$url/api/v1/integration/oauth/connections/$connection/refresh" -X POST -d '{}' >/dev/null || fail 'refresh'
+    kill -KILL "$server"; wait "$server" 2>/dev/null || true; server=''
+    keep_log
+    start --data-dir "$work/connected"
+    second=$(issue) || fail 'no token was issued after a kill'
+    want "$(outside "$second")" 200 'the token after a kill'
+    want "$(status -X DELETE -H "Authorization: Bearer $ada" "$url/api/v1/integration/oauth/connections/$connection")" 200 disconnect
+    if issue 2>/dev/null; then fail 'a token was issued after the end'; fi
+    for _ in $(seq 100); do [ "$(outside "$second")" = 401 ] && break; sleep 0.1; done
+    want "$(outside "$second")" 401 'the token after the end'
+    stop
+    cookie=$(awk '/polity_connect_/{print $NF}' cookies)
+    secrets=("$client" "$ticket" "$cookie" "$program" "$first" "$second" "$ada")
+    port=0
+    unset POLITY_PUBLIC_URL POLITY_CONNECTION__CATALOGUE POLITY_OUTBOUND__ALLOW
+fi
 unset POLITY_MAIL__SMTP_URL POLITY_CALLERS__INTERNAL_SERVICE_SECRET
 
 echo '- bad settings say what to do'
@@ -215,7 +280,7 @@ grep -q "trace.id=$trace.*answered" all.log || fail 'no log line names the trace
 grep -q "caller.id=\"user:$user\"" all.log || fail 'no log line names the caller'
 refresh=$(awk '/refresh_token/{print $NF}' jar)
 [ ${#setup} -gt 40 ] && [ ${#refresh} -gt 40 ] || fail 'there is no secret to look for'
-for secret in "$token" "${token##*.}" "$refresh" "$setup" "$key" "$leaked" "$invitation" "correct horse" "a long password" "$(sed -n 2p restored/keyring | cut -c 20-60)"; do
+for secret in "$token" "${token##*.}" "$refresh" "$setup" "$key" "$leaked" "$invitation" "${secrets[@]}" "correct horse" "a long password" "$(sed -n 2p restored/keyring | cut -c 20-60)"; do
     [ ${#secret} -ge 8 ] || fail "a secret is too short to look for: $secret"
     if grep -qF -- "$secret" all.log traces; then fail "a secret is in a log: ${secret:0:4}…"; fi
 done

@@ -1,6 +1,8 @@
 """The rows: each group starts what it needs, measures, and returns a table."""
 
 import contextlib
+import os
+import pathlib
 import sqlite3
 import statistics
 import subprocess
@@ -341,11 +343,92 @@ def authorization(seconds, quick):
     return LOAD, rows
 
 
+def connections(seconds, quick):
+    """Tokens of connections, handed out by `tokens:issue` to a program with an API token. Cached: a thousand connections, read again
+    when the second is over in which they are remembered. Uncached: 100,000 in turn, so that each call reads two rows and opens a
+    seal. Beside it a route that only judges the same token, which is what any call costs."""
+    count, rows = 20_000 if quick else 100_000, []
+    with folder() as place:
+        settings = connection_settings(place)
+        with polity(place, **settings) as server:
+            ada = person(server)
+            client = {"name": "bench", "client_id": "bench", "client_secret": "bench", "required_scopes": ["read"]}
+            app = call("POST", f"{server.url}/api/v1/integration/admin/oauth-apps", client, SERVICE)["id"]
+            wanted = {"name": "bench", "scopes": ["issue:tokens"]}
+            key = call("POST", f"{server.url}/api/v1/integration/tokens", wanted, bearer(ada["access_token"]))["token"]
+        command = [release("connections"), place / "polity/polity.db", place / "polity/keyring", count, app, ada["user_id"]]
+        subprocess.run([str(part) for part in command], check=True)
+        headers = {"X-API-Key": key, "Content-Type": "application/json"}
+        issue = {"method": "POST", "path": "/api/v1/tokens:issue", "headers": headers, "body": '{"connection_id":"con_{m}"}'}
+        plain = {"path": "/api/v1/integration/tokens/scopes", "headers": headers}
+        with polity(place, **settings) as server:
+            for clients in (64, 16):
+                requests = [
+                    ("the same token judged", plain, ""),
+                    ("`tokens:issue`, cached", {**issue, "range": 1_000}, ">= 20,000/s, p99 < 2 ms"),
+                    ("`tokens:issue`, uncached", {**issue, "range": count}, "p99 < 5 ms"),
+                ]
+                for name, request, aim in requests:
+                    wrk(server.url, clients, 1, **request)
+                    rows.append(row(f"{name}, {clients} clients", wrk(server.url, clients, seconds, **request), aim))
+            rows.append(["resident memory after it", f"{server.resident_mb():.0f} MB", "", "", "", ""])
+            took, during, said = rotation(server, place, issue, count)
+            rows.append(row("`tokens:issue`, uncached, 16 clients, while the master key is changed", during))
+            rows.append([f"master key changed over {count:,} connections meanwhile", f"{took:.1f} s", "", "", "no failed request", said])
+    return LOAD, rows
+
+
+def connection_settings(place):
+    """Those of a server that knows a provider of this machine, which nobody calls."""
+    url = "http://127.0.0.1:9"
+    (place / "catalogue.toml").write_text(
+        f'[[provider]]\nname = "bench"\ndisplay_name = "Bench"\nauthorize_url = "{url}/authorize"\ntoken_url = "{url}/token"\n'
+        f'userinfo_url = "{url}/me"\nidentity = {{ source = "userinfo", id = "/sub" }}\ndocumentation = "{url}/"\n'
+        'refresh = "stable"\nrecovery = "retry"\nverified = false\n'
+    )
+    return {"POLITY_CONNECTION__CATALOGUE": place / "catalogue.toml", "POLITY_OUTBOUND__ALLOW": "127.0.0.1"}
+
+
+def release(name):
+    """One of our own programs, beside the server's."""
+    binary = pathlib.Path(os.environ.get("BENCH_BINARY", ROOT / "target/release/polity")).parent / name
+    if not binary.exists():
+        raise SystemExit(f"please build it: cargo build --release -p polity-benches --bin {name}")
+    return binary
+
+
+def rotation(server, place, issue, count):
+    """Changes the master key under load, after the load has begun and until it is done: seconds, the load's figures, and what the
+    command said."""
+    during = []
+    stop = threading.Event()
+
+    def load():
+        while not stop.is_set():
+            during.append(wrk(server.url, 16, 2, **issue, range=count))
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    time.sleep(1)
+    begun = time.monotonic()
+    command = [os.environ.get("BENCH_BINARY", ROOT / "target/release/polity"), "--data-dir", place / "polity", "keys", "rotate"]
+    rotated = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stdout
+    took = time.monotonic() - begun
+    stop.set()
+    thread.join()
+    requests = sum(one["requests"] for one in during)
+    figures = {"rate": sum(one["rate"] for one in during) / len(during), "failed": sum(one["failed"] for one in during),
+               "p50": statistics.median(one["p50"] for one in during), "p99": max(one["p99"] for one in during), "requests": requests}
+    sealed = [word for word in rotated.replace(";", "").split() if word.isdigit()]
+    return took, figures, f"{int(sealed[-1]):,} values sealed again, {requests:,} requests"
+
+
 GROUPS = {
     "creates": ("Durable creates (SQLite)", creates),
     "reads": ("Reads (SQLite)", reads),
     "sessions": ("Sign-in and refresh (SQLite)", sessions),
     "credentials": ("API keys", credentials),
+    "connections": ("Connections (SQLite)", connections),
     "organizations": ("Organizations (SQLite)", organizations),
     "authorization": ("Access (SQLite)", authorization),
     "starts": ("Start", starts),
