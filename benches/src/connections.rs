@@ -22,7 +22,7 @@ const LIFE_MS: i64 = 24 * 60 * 60 * 1000;
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let mut next = || args.next().expect("DATABASE KEYRING COUNT APP USER");
+    let mut next = || args.next().unwrap();
     let (database, keyring, count) = (next(), next(), next().parse::<u32>().unwrap());
     let (app, user) = (next(), next());
     let keyring = Keyring::load(Path::new(&keyring)).unwrap();
