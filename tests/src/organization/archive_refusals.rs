@@ -154,7 +154,8 @@ async fn bad_archives_are_refused_with_their_lines() {
 async fn what_is_too_large_or_another_thing_is_refused() {
     App::each(async |app| {
         let request = || app.post(&format!("{BASE}/import")).service();
-        let large = vec![b' '; 65 << 20];
+        // By one byte: what a server leaves unread can cost a client the answer.
+        let large = vec![b' '; (64 << 20) + 1];
         let answer = request().body("application/x-ndjson", large).send().await;
         assert_eq!(answer.expect(413).code(), "PAYLOAD_TOO_LARGE");
         // Larger than other bodies may be, and looked at.
@@ -164,14 +165,14 @@ async fn what_is_too_large_or_another_thing_is_refused() {
             .await;
         answer.expect(422);
         request().json(&json!({})).send().await.expect(415);
-        // Elsewhere lines get no further than any body.
+        // Elsewhere lines are no body.
         let answer = app
             .post(BASE)
             .service()
-            .body("application/x-ndjson", vec![b' '; 2 << 20])
+            .body("application/x-ndjson", "{}\n")
             .send()
             .await;
-        assert!(matches!(answer.status, 413 | 415), "{}", answer.text);
+        answer.expect(415);
     })
     .await;
 }
