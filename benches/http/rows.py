@@ -386,7 +386,11 @@ def connection_settings(place):
         f'userinfo_url = "{url}/me"\nidentity = {{ source = "userinfo", id = "/sub" }}\ndocumentation = "{url}/"\n'
         'refresh = "stable"\nrecovery = "retry"\nverified = false\n'
     )
-    return {"POLITY_CONNECTION__CATALOGUE": place / "catalogue.toml", "POLITY_OUTBOUND__ALLOW": "127.0.0.1"}
+    return {
+        "POLITY_CONNECTION__CATALOGUE": place / "catalogue.toml",
+        "POLITY_OUTBOUND__ALLOW": "127.0.0.1",
+        "POLITY_CREDENTIAL__TIERS__FREE": 1_000_000_000,
+    }
 
 
 def release(name):
